@@ -1,0 +1,2 @@
+//! keepfast
+fn main() {}
