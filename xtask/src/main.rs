@@ -1,2 +1,46 @@
-//! Project tasks.
-fn main() {}
+//! The project's tasks: `cargo xtask help` lists them.
+
+mod build_ebpf;
+mod process;
+mod project;
+mod provision;
+mod system;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::project::Project;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's tasks")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the kernel programs and write the object that the agent embeds.
+    BuildEbpf,
+}
+
+fn main() -> ExitCode {
+    match perform(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<ExitCode> {
+    let project = Project::find()?;
+    match task {
+        Task::BuildEbpf => build_ebpf::build_ebpf(&project)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
