@@ -1,1 +1,34 @@
-//! Shared.
+//! What kernel and host both run: frame parsing and the tracking of routers,
+//! gateways and addresses.
+//!
+//! The kernel programs decide nothing themselves: they read a frame through
+//! [`wire::Frame`], let [`wire::classify`] say what it is, hand it to the state
+//! machines in [`track`] and [`neighbour`], and report what changed as
+//! [`event::Event`]s. `keepfast replay` and the tests run the very same code on
+//! the host.
+//!
+//! Invariants:
+//! - no unsafe code, no allocation, no I/O, no clock: time is passed in;
+//! - no function panics, whatever the frame says;
+//! - all that crosses the border between kernel and agent is declared here,
+//!   once, with its layout asserted.
+//!
+//! Reading order: [`time`], [`wire`], [`track`], [`neighbour`], [`event`], [`maps`].
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod time;
+
+pub mod wire;
+
+pub mod track;
+
+pub mod neighbour;
+
+pub mod event;
+
+pub mod counter;
+
+pub mod maps;
+
+pub mod digest;

@@ -1,0 +1,164 @@
+//! Names, keys and values of the BPF maps, and what is set when the programs are
+//! loaded.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::neighbour::Holding;
+use crate::track::VirtualRouter;
+use crate::wire::Address;
+
+/// Name of the map of [`RouterKey`] to [`RouterSlot`].
+pub const ROUTERS: &str = "VIRTUAL_ROUTERS";
+/// Name of the map of [`AddressKey`] to [`crate::neighbour::Watched`].
+pub const WATCHED: &str = "WATCHED";
+/// Name of the map of [`AddressKey`] to [`HoldingSlot`].
+pub const HOLDINGS: &str = "HOLDINGS";
+/// Name of the map of [`CounterKey`] to [`Count`].
+pub const COUNTERS: &str = "COUNTERS";
+/// Name of the ring buffer of [`crate::event::Event`].
+pub const EVENTS: &str = "EVENTS";
+/// Name of the per-CPU array, of one element, that numbers the events.
+pub const SEQUENCE: &str = "SEQUENCE";
+
+/// Name of the XDP program that watches what an interface receives.
+pub const XDP_INGRESS: &str = "xdp_ingress";
+/// Name of the tc program that does so where XDP cannot be attached.
+pub const TC_INGRESS: &str = "tc_ingress";
+/// Name of the tc program that watches what an interface sends.
+pub const TC_EGRESS: &str = "tc_egress";
+/// Name of the XDP program that does nothing; the benchmark's yardstick.
+pub const XDP_EMPTY: &str = "xdp_empty";
+/// Name of the XDP program that returns a frame's [`crate::digest::digest`]; never attached.
+pub const XDP_DIGEST: &str = "xdp_digest";
+/// Name of the tc program that does so; never attached.
+pub const TC_DIGEST: &str = "tc_digest";
+
+/// Name of the global that holds [`NetnsOffsets`].
+pub const NETNS_OFFSETS: &str = "NETNS_OFFSETS";
+
+/// Which virtual router, and where.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+pub struct RouterKey {
+    /// Inode number of the network namespace; 0 where the kernel does not tell.
+    pub netns: u32,
+    /// Interface index in that namespace.
+    pub ifindex: u32,
+    /// Outer VLAN identifier, 0 for none.
+    pub vlan: u16,
+    /// Inner VLAN identifier, 0 for none.
+    pub inner_vlan: u16,
+    /// 4 or 6.
+    pub family: u8,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// Which address, and where. Frames without a VLAN tag only.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+pub struct AddressKey {
+    /// Inode number of the network namespace; 0 where the kernel does not tell.
+    pub netns: u32,
+    /// Interface index in that namespace.
+    pub ifindex: u32,
+    /// 4 or 6.
+    pub family: u32,
+    /// The address, network byte order; IPv4 in the first four bytes.
+    pub address: Address,
+}
+
+/// What is counted, and where.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct CounterKey {
+    /// Inode number of the network namespace; 0 where the kernel does not tell.
+    pub netns: u32,
+    /// Interface index in that namespace; 0 for what concerns no interface.
+    pub ifindex: u32,
+    /// A [`crate::counter::Counter`].
+    pub counter: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+/// How often something was counted.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Count {
+    /// How many frames (or events, or failures).
+    pub count: u64,
+    /// When the last event about it was sent, CLOCK_MONOTONIC nanoseconds.
+    pub told_ns: u64,
+}
+
+/// What a map keeps beside a state machine: its timer and its lock.
+///
+/// The timer and the lock are the kernel's; it shows them as zero.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct SlotHead {
+    /// A `bpf_timer`.
+    pub timer: [u64; 2],
+    /// A `bpf_spin_lock`.
+    pub lock: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// For when the timer is armed, CLOCK_MONOTONIC nanoseconds; 0: not armed.
+    pub armed_ns: u64,
+}
+
+/// Value of [`ROUTERS`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct RouterSlot {
+    /// Timer and lock.
+    pub head: SlotHead,
+    /// What is known.
+    pub state: VirtualRouter,
+}
+
+/// Value of [`HOLDINGS`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct HoldingSlot {
+    /// Timer and lock.
+    pub head: SlotHead,
+    /// What is known.
+    pub state: Holding,
+}
+
+/// Where the kernel keeps a device's network namespace, in bytes; read from the
+/// kernel's BTF by the agent and set when the programs are loaded.
+///
+/// XDP programs are not told the namespace, and interface indices repeat across
+/// namespaces. With these offsets one loaded program tells all of them apart.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct NetnsOffsets {
+    /// 1 when the offsets are known.
+    pub known: u32,
+    /// Of `rxq` in `struct xdp_buff`.
+    pub xdp_buff_rxq: u32,
+    /// Of `dev` in `struct xdp_rxq_info`.
+    pub xdp_rxq_info_dev: u32,
+    /// Of `dev` in `struct sk_buff`.
+    pub sk_buff_dev: u32,
+    /// Of `nd_net` in `struct net_device`.
+    pub net_device_net: u32,
+    /// Of `ns.inum` in `struct net`.
+    pub net_inum: u32,
+}
+
+const _: () = {
+    assert!(size_of::<RouterKey>() == 16);
+    assert!(size_of::<AddressKey>() == 28);
+    assert!(size_of::<CounterKey>() == 12);
+    assert!(size_of::<Count>() == 16);
+    assert!(size_of::<SlotHead>() == 32);
+    assert!(size_of::<RouterSlot>() == 344);
+    assert!(size_of::<HoldingSlot>() == 72);
+    assert!(size_of::<NetnsOffsets>() == 24);
+};

@@ -1,0 +1,171 @@
+//! IPv4 with options and fragments, IPv6 with the extension headers that may
+//! hide an advert, and the authentication header (RFC 4302) of VRRPv2.
+
+use super::ethernet::Link;
+use super::vrrp::{self, Carrier};
+use super::{Advert, Frame, IPV4, IPV6, Packet, Reject, nd, widen};
+
+const VRRP: u8 = 112;
+const AUTHENTICATION: u8 = 51;
+const ICMPV6: u8 = 58;
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION: u8 = 60;
+
+/// An IPv4 header without options, in bytes.
+const V4_HEADER: usize = 20;
+/// The IPv6 header, in bytes.
+const V6_HEADER: usize = 40;
+
+/// What the IPv4 packet at `link.payload` is.
+#[inline(always)]
+pub(super) fn classify_v4<F: Frame + ?Sized>(frame: &F, link: &Link) -> Packet {
+    let at = link.payload;
+    // Nearly every packet is let go here, with one byte read.
+    let Some([protocol]) = frame.read::<1>(at + 9) else {
+        return Packet::Other;
+    };
+    if protocol != VRRP && protocol != AUTHENTICATION {
+        return Packet::Other;
+    }
+    v4_advert(frame, link, protocol)
+}
+
+#[inline(never)]
+fn v4_advert<F: Frame + ?Sized>(frame: &F, link: &Link, protocol: u8) -> Packet {
+    let at = link.payload;
+    let mut advert = Advert::begun(IPV4, link);
+    let Some(header) = frame.read::<V4_HEADER>(at) else {
+        return maybe_truncated(protocol, advert);
+    };
+    let [
+        version_ihl,
+        _,
+        length_high,
+        length_low,
+        _,
+        _,
+        fragment_high,
+        fragment_low,
+        ttl,
+        _,
+        _,
+        _,
+        s0,
+        s1,
+        s2,
+        s3,
+        d0,
+        d1,
+        d2,
+        d3,
+    ] = header;
+    advert.source = widen([s0, s1, s2, s3]);
+    let mut carrier = Carrier {
+        destination: widen([d0, d1, d2, d3]),
+        hop_limit: ttl,
+        at: 0,
+        length: 0,
+    };
+    let header_length = usize::from(version_ihl & 0x0f) * 4;
+    let total = usize::from(u16::from_be_bytes([length_high, length_low]));
+    if version_ihl >> 4 != 4 || header_length < V4_HEADER || total < header_length {
+        return if protocol == VRRP {
+            Packet::BadAdvert(advert, Reject::IpHeader)
+        } else {
+            Packet::Other
+        };
+    }
+    // "More fragments", or an offset: only the first fragment has the header.
+    let fragment = u16::from_be_bytes([fragment_high, fragment_low]) & 0x3fff != 0;
+    carrier.at = at + header_length;
+    carrier.length = total - header_length;
+    if protocol == AUTHENTICATION {
+        if fragment {
+            return Packet::Other;
+        }
+        if !skip_authentication(frame, &mut carrier) {
+            return Packet::Other;
+        }
+        advert.marks |= vrrp::MARK_AH;
+    } else if fragment {
+        return Packet::BadAdvert(advert, Reject::Fragment);
+    }
+    vrrp::classify(frame, &carrier, advert)
+}
+
+/// An AH packet that cannot be read may carry anything; a VRRP packet cannot.
+#[inline(always)]
+fn maybe_truncated(protocol: u8, advert: Advert) -> Packet {
+    if protocol == VRRP { Packet::BadAdvert(advert, Reject::Truncated) } else { Packet::Other }
+}
+
+/// Steps over an authentication header; false where it does not lead to VRRP.
+#[inline(always)]
+fn skip_authentication<F: Frame + ?Sized>(frame: &F, carrier: &mut Carrier) -> bool {
+    let Some([next, words]) = frame.read::<2>(carrier.at) else {
+        return false;
+    };
+    // RFC 4302 section 2.2: in 32-bit words, minus 2.
+    let length = (usize::from(words) + 2) * 4;
+    if next != VRRP || carrier.length < length {
+        return false;
+    }
+    carrier.at += length;
+    carrier.length -= length;
+    true
+}
+
+/// What the IPv6 packet at `link.payload` is.
+#[inline(always)]
+pub(super) fn classify_v6<F: Frame + ?Sized>(frame: &F, link: &Link) -> Packet {
+    let at = link.payload;
+    let Some([next]) = frame.read::<1>(at + 6) else {
+        return Packet::Other;
+    };
+    match next {
+        VRRP => v6_advert(frame, link),
+        ICMPV6 => nd::classify(frame, link),
+        HOP_BY_HOP | ROUTING | DESTINATION | FRAGMENT | AUTHENTICATION => hidden(frame, link, next),
+        _ => Packet::Other,
+    }
+}
+
+#[inline(never)]
+fn v6_advert<F: Frame + ?Sized>(frame: &F, link: &Link) -> Packet {
+    let at = link.payload;
+    let mut advert = Advert::begun(IPV6, link);
+    let (Some([length_high, length_low, _, hop_limit]), Some(source), Some(destination)) =
+        (frame.read::<4>(at + 4), frame.read::<16>(at + 8), frame.read::<16>(at + 24))
+    else {
+        return Packet::BadAdvert(advert, Reject::Truncated);
+    };
+    advert.source = source;
+    let carrier = Carrier {
+        destination,
+        hop_limit,
+        at: at + V6_HEADER,
+        length: usize::from(u16::from_be_bytes([length_high, length_low])),
+    };
+    vrrp::classify(frame, &carrier, advert)
+}
+
+/// VRRP right behind one extension header is counted for what it is; longer
+/// chains are nobody's adverts.
+#[inline(never)]
+fn hidden<F: Frame + ?Sized>(frame: &F, link: &Link, header: u8) -> Packet {
+    let at = link.payload;
+    match frame.read::<1>(at + V6_HEADER) {
+        Some([VRRP]) => {
+            let mut advert = Advert::begun(IPV6, link);
+            if let Some(source) = frame.read::<16>(at + 8) {
+                advert.source = source;
+            }
+            let reject =
+                if header == FRAGMENT { Reject::Fragment } else { Reject::ExtensionHeader };
+            Packet::BadAdvert(advert, reject)
+        }
+        _ => Packet::Other,
+    }
+}

@@ -1,0 +1,186 @@
+use core::ffi::c_void;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::{bpf_spin_lock, bpf_spin_unlock};
+use keepfast_common::counter::Counter;
+use keepfast_common::maps::{AddressKey, RouterKey};
+use keepfast_common::neighbour::{Announcement, Holding, ROLE_VIRTUAL, Watched};
+use keepfast_common::wire::{Address, Mac, Neighbour};
+
+use crate::count::Place;
+use crate::emit::{Subject, emit};
+use crate::maps::{HOLDINGS, HoldingSlot, Scratch, VIRTUAL_ROUTERS, WATCHED, scratch};
+use crate::timer;
+
+/// A new element.
+static FRESH: HoldingSlot =
+    // SAFETY: all fields are integers or arrays of them.
+    unsafe { core::mem::MaybeUninit::zeroed().assume_init() };
+
+/// An ARP or neighbour discovery message was received or (`local`) sent.
+#[inline(always)]
+pub(crate) fn said(place: &Place, neighbour: &Neighbour, local: bool) {
+    if neighbour.vlan.outer != 0 {
+        return;
+    }
+    announced(place, neighbour, local);
+    if local {
+        asked(place, neighbour);
+    }
+}
+
+#[inline(never)]
+fn announced(place: &Place, neighbour: &Neighbour, local: bool) {
+    let key = key_of(place, neighbour.family, &neighbour.holder);
+    // SAFETY: the agent replaces elements whole; a torn read is one missed message.
+    let Some(watched) = (unsafe { WATCHED.get(&key) }) else {
+        return;
+    };
+    let watched = *watched;
+    let Some(slot) = slot_of(&key) else {
+        place.count(Counter::MapFull);
+        return;
+    };
+    // SAFETY: no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let Some(Scratch { changes, .. }) = scratch() else {
+        return;
+    };
+    let said = Announcement {
+        time_ns: now,
+        address: neighbour.holder,
+        family: neighbour.family,
+        mac: neighbour.mac,
+        local,
+        unsolicited: neighbour.unsolicited,
+        master: master_of(place, neighbour.family, &watched),
+    };
+    step(slot, |holding| holding.announced(&watched, &said, changes));
+    emit(&subject(&key, &watched, now), changes);
+}
+
+#[inline(never)]
+fn asked(place: &Place, neighbour: &Neighbour) {
+    let key = key_of(place, neighbour.family, &neighbour.asked);
+    // SAFETY: as in `announced`.
+    let Some(watched) = (unsafe { WATCHED.get(&key) }) else {
+        return;
+    };
+    let watched = *watched;
+    let Some(slot) = slot_of(&key) else {
+        place.count(Counter::MapFull);
+        return;
+    };
+    // SAFETY: no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let deadline = step(slot, |holding| holding.asked(&watched, now));
+    if deadline != 0 {
+        arm(place, slot, deadline);
+    }
+}
+
+/// The timer of an address expired.
+unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, slot: *mut c_void) -> i32 {
+    let slot = slot.cast::<HoldingSlot>();
+    // SAFETY: the kernel passes the element's own key.
+    let key = unsafe { *key.cast::<AddressKey>() };
+    // SAFETY: no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let place = Place { netns: key.netns, ifindex: key.ifindex };
+    let Some(Scratch { changes, .. }) = scratch() else {
+        return 0;
+    };
+    // SAFETY: the kernel passes the element, which lives while its callback runs.
+    unsafe { (*slot).head.armed_ns = 0 };
+    let deadline = step(slot, |holding| holding.expire(&key.address, now, changes));
+    if deadline != 0 {
+        arm(&place, slot, deadline);
+    }
+    let nothing = Watched { silence_ns: 0, roles: 0, vrid: 0, reserved: [0; 6] };
+    emit(&subject(&key, &nothing, now), changes);
+    0
+}
+
+/// As `routers::step`, for an address.
+#[inline(always)]
+fn step(slot: *mut HoldingSlot, step: impl FnOnce(&mut Holding)) -> u64 {
+    // SAFETY: as in `routers::step`.
+    unsafe {
+        bpf_spin_lock(&raw mut (*slot).head.lock);
+        step(&mut (*slot).state);
+        let deadline = (*slot).state.next_deadline();
+        let armed = (*slot).head.armed_ns;
+        let arm = deadline != 0 && (armed == 0 || deadline < armed);
+        if arm {
+            (*slot).head.armed_ns = deadline;
+        }
+        bpf_spin_unlock(&raw mut (*slot).head.lock);
+        if arm { deadline } else { 0 }
+    }
+}
+
+#[inline(always)]
+fn arm(place: &Place, slot: *mut HoldingSlot, deadline_ns: u64) {
+    let map = (&raw const HOLDINGS).cast_mut().cast::<c_void>();
+    // SAFETY: the element is one of this map and lives as long as the program runs.
+    if !unsafe { timer::arm(map, &raw mut (*slot).head, deadline_ns, expired) } {
+        place.count(Counter::TimerFailed);
+    }
+}
+
+/// Who is master of the virtual router that a virtual address belongs to.
+#[inline(always)]
+fn master_of(place: &Place, family: u8, watched: &Watched) -> Mac {
+    if watched.roles & ROLE_VIRTUAL == 0 {
+        return [0; 6];
+    }
+    let key = RouterKey {
+        netns: place.netns,
+        ifindex: place.ifindex,
+        vlan: 0,
+        inner_vlan: 0,
+        family,
+        vrid: watched.vrid,
+        reserved: 0,
+    };
+    match VIRTUAL_ROUTERS.get_ptr(&key) {
+        // SAFETY: the element lives as long as this program runs; the address
+        // changes at a change of master alone, whose announcements follow it.
+        Some(slot) => unsafe { (*slot).state.master.mac },
+        None => [0; 6],
+    }
+}
+
+#[inline(always)]
+fn slot_of(key: &AddressKey) -> Option<*mut HoldingSlot> {
+    if let Some(slot) = HOLDINGS.get_ptr_mut(key) {
+        return Some(slot);
+    }
+    // Fails where another CPU was faster (its element serves) or the map is full.
+    let _made = HOLDINGS.insert(key, &FRESH, u64::from(BPF_NOEXIST));
+    HOLDINGS.get_ptr_mut(key)
+}
+
+#[inline(always)]
+fn key_of(place: &Place, family: u8, address: &Address) -> AddressKey {
+    AddressKey {
+        netns: place.netns,
+        ifindex: place.ifindex,
+        family: u32::from(family),
+        address: *address,
+    }
+}
+
+#[inline(always)]
+fn subject(key: &AddressKey, watched: &Watched, time_ns: u64) -> Subject {
+    Subject {
+        time_ns,
+        place: Place { netns: key.netns, ifindex: key.ifindex },
+        vlan: 0,
+        inner_vlan: 0,
+        family: key.family as u8,
+        vrid: watched.vrid,
+        reason: 0,
+    }
+}

@@ -1,0 +1,46 @@
+use aya_ebpf::bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS};
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use keepfast_common::digest::digest;
+
+use crate::frame::{TcFrame, XdpFrame};
+use crate::observe::observe;
+
+/// What an interface receives.
+#[xdp]
+pub(crate) fn xdp_ingress(ctx: XdpContext) -> u32 {
+    observe(&XdpFrame(&ctx), false);
+    XDP_PASS
+}
+
+/// What an interface receives, where XDP cannot be attached.
+#[classifier]
+pub(crate) fn tc_ingress(ctx: TcContext) -> i32 {
+    observe(&TcFrame::new(&ctx), false);
+    TC_ACT_UNSPEC
+}
+
+/// What an interface sends.
+#[classifier]
+pub(crate) fn tc_egress(ctx: TcContext) -> i32 {
+    observe(&TcFrame::new(&ctx), true);
+    TC_ACT_UNSPEC
+}
+
+/// What XDP costs by itself: the benchmark's yardstick.
+#[xdp]
+pub(crate) fn xdp_empty(_ctx: XdpContext) -> u32 {
+    XDP_PASS
+}
+
+/// A frame's classification as a number, for test runs; never attached.
+#[xdp]
+pub(crate) fn xdp_digest(ctx: XdpContext) -> u32 {
+    digest(&XdpFrame(&ctx))
+}
+
+/// A frame's classification as a number, for test runs; never attached.
+#[classifier]
+pub(crate) fn tc_digest(ctx: TcContext) -> i32 {
+    digest(&TcFrame::new(&ctx)) as i32
+}

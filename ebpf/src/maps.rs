@@ -1,0 +1,107 @@
+use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, bpf_spin_lock, bpf_timer};
+use aya_ebpf::btf_maps::{HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya_ebpf::macros::btf_map;
+use keepfast_common::counter::Counter;
+use keepfast_common::event::{Changes, Event, Party};
+use keepfast_common::maps::{self, AddressKey, Count, RouterKey};
+use keepfast_common::neighbour::{Holding, Watched};
+use keepfast_common::track::VirtualRouter;
+
+/// [`maps::SlotHead`] with the kernel's own types: it finds its timer and its
+/// lock by their names in the BTF.
+#[repr(C)]
+pub(crate) struct SlotHead {
+    pub(crate) timer: bpf_timer,
+    pub(crate) lock: bpf_spin_lock,
+    pub(crate) reserved: u32,
+    pub(crate) armed_ns: u64,
+}
+
+/// [`maps::RouterSlot`] on the kernel's side.
+#[repr(C)]
+pub(crate) struct RouterSlot {
+    pub(crate) head: SlotHead,
+    pub(crate) state: VirtualRouter,
+}
+
+/// [`maps::HoldingSlot`] on the kernel's side.
+#[repr(C)]
+pub(crate) struct HoldingSlot {
+    pub(crate) head: SlotHead,
+    pub(crate) state: Holding,
+}
+
+/// [`maps::CounterKey`] on the kernel's side: bpftool prints an enum by name.
+#[repr(C)]
+pub(crate) struct CounterKey {
+    pub(crate) netns: u32,
+    pub(crate) ifindex: u32,
+    pub(crate) counter: Counter,
+    pub(crate) reserved: [u8; 3],
+}
+
+const _: () = {
+    assert!(size_of::<SlotHead>() == size_of::<maps::SlotHead>());
+    assert!(core::mem::offset_of!(SlotHead, armed_ns) == 24);
+    assert!(size_of::<RouterSlot>() == size_of::<maps::RouterSlot>());
+    assert!(size_of::<HoldingSlot>() == size_of::<maps::HoldingSlot>());
+    assert!(size_of::<CounterKey>() == size_of::<maps::CounterKey>());
+};
+
+// Elements are made as they are needed: room for thousands must cost nothing on
+// a host that has one router. The agent may set other sizes when it loads.
+
+#[btf_map]
+pub(crate) static VIRTUAL_ROUTERS: HashMap<
+    RouterKey,
+    RouterSlot,
+    16384,
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
+
+#[btf_map]
+pub(crate) static WATCHED: HashMap<AddressKey, Watched, 16384, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+#[btf_map]
+pub(crate) static HOLDINGS: HashMap<
+    AddressKey,
+    HoldingSlot,
+    16384,
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
+
+#[btf_map]
+pub(crate) static COUNTERS: PerCpuHashMap<
+    CounterKey,
+    Count,
+    16384,
+    { BPF_F_NO_PREALLOC as usize },
+> = PerCpuHashMap::new();
+
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<Event, { 1 << 20 }> = RingBuf::new();
+
+#[btf_map]
+pub(crate) static SEQUENCE: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// What would not fit on the stack of 512 bytes.
+///
+/// One CPU runs one of our programs at a time: all of them, timers included, run
+/// with bottom halves disabled, and none calls into another.
+#[repr(C)]
+pub(crate) struct Scratch {
+    pub(crate) speaker: Party,
+    pub(crate) changes: Changes,
+}
+
+#[btf_map]
+pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// This CPU's scratch.
+#[inline(always)]
+pub(crate) fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: this CPU's own element, for which nobody else holds a reference:
+    // each program asks for it once.
+    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}

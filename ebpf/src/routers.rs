@@ -1,0 +1,213 @@
+use core::ffi::c_void;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::{bpf_spin_lock, bpf_spin_unlock};
+use keepfast_common::counter::Counter;
+use keepfast_common::event::{EventKind, Party};
+use keepfast_common::maps::RouterKey;
+use keepfast_common::time::SECOND_NS;
+use keepfast_common::track::{KEPT_ADDRESSES, VirtualRouter};
+use keepfast_common::wire::{Advert, Frame, IPV4, Reject, widen};
+
+use crate::count::Place;
+use crate::emit::{Subject, emit};
+use crate::maps::{RouterSlot, Scratch, VIRTUAL_ROUTERS, scratch};
+use crate::timer;
+
+/// A new element. In the object's read-only data: it has no room on the stack.
+static FRESH: RouterSlot =
+    // SAFETY: all fields are integers or arrays of them.
+    unsafe { core::mem::MaybeUninit::zeroed().assume_init() };
+
+/// A valid advert was received or (`local`) sent.
+#[inline(never)]
+pub(crate) fn heard<F: Frame>(frame: &F, place: &Place, advert: &Advert, local: bool) {
+    let key = RouterKey {
+        netns: place.netns,
+        ifindex: place.ifindex,
+        vlan: advert.vlan.outer,
+        inner_vlan: advert.vlan.inner,
+        family: advert.family,
+        vrid: advert.vrid,
+        reserved: 0,
+    };
+    let Some(slot) = slot_of(&key) else {
+        place.count(Counter::MapFull);
+        return;
+    };
+    let Some(Scratch { speaker, changes }) = scratch() else {
+        return;
+    };
+    // SAFETY: no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    describe(speaker, advert, now, local);
+    let deadline = step(slot, |router| router.heard(speaker, changes));
+    // SAFETY: the element lives as long as this program runs. A torn read here
+    // can only lead to copying the addresses once too often.
+    unsafe {
+        if (*slot).state.addresses_checksum != advert.checksum {
+            keep_addresses(frame, advert, slot);
+        }
+    }
+    if deadline != 0 {
+        // SAFETY: as above.
+        arm(place, slot, deadline);
+    }
+    emit(&subject(&key, now, 0), changes);
+}
+
+/// An advert was seen that no router should act on.
+#[inline(never)]
+pub(crate) fn rejected(place: &Place, advert: &Advert, reject: Reject) {
+    let Some(count) = place.count(Counter::of_reject(reject)) else {
+        return;
+    };
+    // SAFETY: no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: the element lives as long as this program runs. Two CPUs may both
+    // find the second over; then two events are sent.
+    unsafe {
+        if (*count).told_ns != 0 && now < (*count).told_ns + SECOND_NS {
+            return;
+        }
+        (*count).told_ns = now;
+    }
+    let key = RouterKey {
+        netns: place.netns,
+        ifindex: place.ifindex,
+        vlan: advert.vlan.outer,
+        inner_vlan: advert.vlan.inner,
+        family: advert.family,
+        vrid: advert.vrid,
+        reserved: 0,
+    };
+    let Some(Scratch { speaker, changes }) = scratch() else {
+        return;
+    };
+    describe(speaker, advert, now, false);
+    changes.begin(&Party::NOBODY, speaker);
+    changes.kinds = EventKind::AdvertRejected.bit();
+    emit(&subject(&key, now, reject as u8), changes);
+}
+
+/// The timer of a virtual router expired.
+unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, slot: *mut c_void) -> i32 {
+    let slot = slot.cast::<RouterSlot>();
+    // SAFETY: the kernel passes the element's own key.
+    let key = unsafe { *key.cast::<RouterKey>() };
+    // SAFETY: no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let place = Place { netns: key.netns, ifindex: key.ifindex };
+    let Some(Scratch { changes, .. }) = scratch() else {
+        return 0;
+    };
+    // SAFETY: the kernel passes the element, which lives while its callback runs.
+    unsafe { (*slot).head.armed_ns = 0 };
+    let deadline = step(slot, |router| router.expire(now, changes));
+    if deadline != 0 {
+        arm(&place, slot, deadline);
+    }
+    emit(&subject(&key, now, 0), changes);
+    0
+}
+
+/// Runs one step of the state machine under the element's lock; returns the
+/// deadline for which the timer must be armed, 0 if it is armed early enough.
+///
+/// The timer is left alone where it fires before the deadline: its callback
+/// finds nothing to do and arms it anew. So an advert costs no timer operation.
+#[inline(always)]
+fn step(slot: *mut RouterSlot, step: impl FnOnce(&mut VirtualRouter)) -> u64 {
+    // SAFETY: the element lives as long as the program runs, and the lock makes
+    // this the only reference to its state. Nothing in between calls a helper.
+    unsafe {
+        bpf_spin_lock(&raw mut (*slot).head.lock);
+        step(&mut (*slot).state);
+        let deadline = (*slot).state.next_deadline();
+        let armed = (*slot).head.armed_ns;
+        let arm = deadline != 0 && (armed == 0 || deadline < armed);
+        if arm {
+            (*slot).head.armed_ns = deadline;
+        }
+        bpf_spin_unlock(&raw mut (*slot).head.lock);
+        if arm { deadline } else { 0 }
+    }
+}
+
+#[inline(always)]
+fn arm(place: &Place, slot: *mut RouterSlot, deadline_ns: u64) {
+    let map = (&raw const VIRTUAL_ROUTERS).cast_mut().cast::<c_void>();
+    // SAFETY: the element is one of this map and lives as long as the program runs.
+    if !unsafe { timer::arm(map, &raw mut (*slot).head, deadline_ns, expired) } {
+        place.count(Counter::TimerFailed);
+    }
+}
+
+#[inline(always)]
+fn slot_of(key: &RouterKey) -> Option<*mut RouterSlot> {
+    if let Some(slot) = VIRTUAL_ROUTERS.get_ptr_mut(key) {
+        return Some(slot);
+    }
+    // Fails where another CPU was faster (its element serves) or the map is full.
+    let _made = VIRTUAL_ROUTERS.insert(key, &FRESH, u64::from(BPF_NOEXIST));
+    VIRTUAL_ROUTERS.get_ptr_mut(key)
+}
+
+/// Copies the first of the listed addresses into the element.
+#[inline(always)]
+unsafe fn keep_addresses<F: Frame>(frame: &F, advert: &Advert, slot: *mut RouterSlot) {
+    // SAFETY: the caller's element; addresses are written by whoever hears the
+    // master, and read by the agent alone.
+    unsafe {
+        (*slot).state.addresses_checksum = advert.checksum;
+        (*slot).state.address_count = advert.addresses;
+        let mut at = usize::from(advert.addresses_at);
+        let mut index = 0;
+        while index < KEPT_ADDRESSES {
+            if index >= usize::from(advert.addresses) {
+                break;
+            }
+            let address = if advert.family == IPV4 {
+                let found = frame.read::<4>(at);
+                at += 4;
+                found.map(widen)
+            } else {
+                let found = frame.read::<16>(at);
+                at += 16;
+                found
+            };
+            if let Some(address) = address {
+                (&raw mut (*slot).state.addresses).cast::<[u8; 16]>().add(index).write(address);
+            }
+            index += 1;
+        }
+    }
+}
+
+/// Who sent `advert`, field by field into the place where it is kept.
+#[inline(always)]
+fn describe(speaker: &mut Party, advert: &Advert, now: u64, local: bool) {
+    speaker.heard_ns = now;
+    speaker.address = advert.source;
+    speaker.mac = advert.mac;
+    speaker.interval_cs = advert.interval_cs;
+    speaker.priority = advert.priority;
+    speaker.version = advert.version;
+    speaker.local = local as u8;
+    speaker.marks = advert.marks;
+    speaker.reserved = [0; 4];
+}
+
+#[inline(always)]
+fn subject(key: &RouterKey, time_ns: u64, reason: u8) -> Subject {
+    Subject {
+        time_ns,
+        place: Place { netns: key.netns, ifindex: key.ifindex },
+        vlan: key.vlan,
+        inner_vlan: key.inner_vlan,
+        family: key.family,
+        vrid: key.vrid,
+        reason,
+    }
+}

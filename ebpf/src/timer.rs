@@ -1,0 +1,61 @@
+use core::ffi::c_void;
+
+use aya_ebpf::bindings::bpf_timer;
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
+
+use crate::maps::SlotHead;
+
+/// The clock of the timers and of all times in the maps.
+const CLOCK_MONOTONIC: u64 = 1;
+const EBUSY: i64 = 16;
+
+/// What the kernel runs when a timer expires: map, key, value.
+pub(crate) type Callback = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_void) -> i32;
+
+/// Arms the timer of a map element for `deadline_ns`; false where the kernel refuses.
+///
+/// Any CPU may arm at any time: the initialisation happens once and is busy for
+/// all others. Whoever arms has noted the deadline in the element under its lock
+/// before, so a CPU that was overtaken finds a nearer one there and arms again.
+///
+/// # Safety
+///
+/// `head` must belong to an element of `map` that lives while this program runs.
+#[inline(always)]
+pub(crate) unsafe fn arm(
+    map: *mut c_void,
+    head: *mut SlotHead,
+    deadline_ns: u64,
+    callback: Callback,
+) -> bool {
+    // SAFETY: passed on to the helpers, which check them.
+    unsafe {
+        let timer = &raw mut (*head).timer;
+        let initialised = i64::from(bpf_timer_init(timer, map, CLOCK_MONOTONIC));
+        if initialised != 0 && initialised != -EBUSY {
+            return false;
+        }
+        if bpf_timer_set_callback(timer, callback as *mut c_void) != 0 {
+            return false;
+        }
+        if !start(timer, deadline_ns) {
+            return false;
+        }
+        let noted = core::ptr::read_volatile(&raw const (*head).armed_ns);
+        if noted != 0 && noted < deadline_ns { start(timer, noted) } else { true }
+    }
+}
+
+/// # Safety
+///
+/// As for [`arm`].
+#[inline(always)]
+unsafe fn start(timer: *mut bpf_timer, deadline_ns: u64) -> bool {
+    // SAFETY: as the caller promises. Relative, for absolute times need Linux 6.4.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        let wait = if deadline_ns > now { deadline_ns - now } else { 0 };
+        bpf_timer_start(timer, wait, 0) == 0
+    }
+}
