@@ -1,1 +1,21 @@
-//! Lab.
+//! The lab: real routers, switches and clients in network namespaces.
+//!
+//! Everything here is made by the test that uses it, under a name that no other run has, and
+//! is removed when its guard is dropped. Traffic never leaves those namespaces. Every wait has
+//! a limit and says what it saw when the limit ran out.
+//!
+//! Start reading at [`netns`] and [`segment`] (where things run), then [`keepalived`] and
+//! [`frr`] (the routers), [`capture`] and [`oracle`] (what was on the wire, read by tshark and
+//! so by none of this project's own code) and [`prober`] (what a client noticed).
+
+pub mod netns;
+
+pub mod segment;
+
+pub mod link;
+
+pub mod process;
+
+pub mod workdir;
+
+pub mod wait;
