@@ -14,8 +14,16 @@ pub mod segment;
 
 pub mod link;
 
+pub mod keepalived;
+
+pub mod frr;
+
+pub mod capture;
+
 pub mod process;
 
 pub mod workdir;
 
 pub mod wait;
+
+pub mod clock;
