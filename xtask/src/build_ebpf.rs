@@ -6,6 +6,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -175,12 +176,16 @@ fn registries() -> Result<Vec<PathBuf>> {
             .join(".cargo"),
     };
     let sources = home.join("registry/src");
-    let entries = fs::read_dir(&sources).with_context(|| format!("list {}", sources.display()))?;
+    let entries = match fs::read_dir(&sources) {
+        // All crates may come from a vendored folder below the root.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("list {}", sources.display()))?,
+    };
     entries
         .map(|entry| {
-            entry
-                .map(|entry| entry.path())
-                .with_context(|| format!("list {}", sources.display()))
+            Ok(entry
+                .with_context(|| format!("list {}", sources.display()))?
+                .path())
         })
         .collect()
 }

@@ -1,6 +1,8 @@
 //! The project's tasks: `cargo xtask help` lists them.
 
 mod build_ebpf;
+mod check_ebpf;
+mod facts;
 mod process;
 mod project;
 mod provision;
@@ -25,6 +27,8 @@ struct Cli {
 enum Task {
     /// Build the kernel programs and write the object that the agent embeds.
     BuildEbpf,
+    /// Fail unless the committed object is what the source builds.
+    CheckEbpf,
 }
 
 fn main() -> ExitCode {
@@ -41,6 +45,7 @@ fn perform(task: Task) -> Result<ExitCode> {
     let project = Project::find()?;
     match task {
         Task::BuildEbpf => build_ebpf::build_ebpf(&project)?,
+        Task::CheckEbpf => check_ebpf::check_ebpf(&project)?,
     }
     Ok(ExitCode::SUCCESS)
 }
