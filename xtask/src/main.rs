@@ -3,10 +3,13 @@
 mod build_ebpf;
 mod check_ebpf;
 mod facts;
+mod lab;
+mod lint;
+mod machine;
 mod process;
 mod project;
 mod provision;
-mod system;
+mod test;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -25,10 +28,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build the kernel programs and write the object that the agent embeds.
+    /// Build the kernel programs and write the object that the agent embeds
     BuildEbpf,
-    /// Fail unless the committed object is what the source builds.
+    /// Fail unless the committed object is what the source builds
     CheckEbpf,
+    /// Check format, lints and manifests
+    Lint,
+    /// Test everything, or the named parts; as root for all
+    Test {
+        /// The parts to run
+        parts: Vec<test::Part>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -46,6 +56,8 @@ fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::BuildEbpf => build_ebpf::build_ebpf(&project)?,
         Task::CheckEbpf => check_ebpf::check_ebpf(&project)?,
+        Task::Lint => lint::lint(&project)?,
+        Task::Test { parts } => return Ok(test::test(&project, &parts)),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,8 +10,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::mirror::Mirror;
+use crate::machine;
 use crate::process::{capture, run, step};
-use crate::system;
 
 /// Tried in turn: backports keep several versions, the others the newest.
 const SUITES: [&str; 4] = ["trixie-backports", "sid", "forky", "trixie"];
@@ -99,7 +99,7 @@ fn apt(folder: &Path, program: &str) -> Command {
     apt.args(["-o", "Dir::Etc::SourceParts=/dev/null"]);
     // Without this, apt reports success with the lists it could not fetch.
     apt.args(["-o", "APT::Update::Error-Mode=any"]);
-    if system::is_root() {
+    if machine::is_root() {
         // The unprivileged download user cannot write below the target folder.
         apt.args(["-o", "APT::Sandbox::User=root"]);
     }

@@ -38,7 +38,9 @@ impl Library {
             Some(wrapper) => cargo
                 .env("RUSTC", wrapper)
                 .env("KEEPFAST_RUSTC", rustc.program())
-                .env("KEEPFAST_SYSROOT", &self.sysroot),
+                .env("KEEPFAST_SYSROOT", &self.sysroot)
+                // Clippy's driver runs in place of the wrapper and looks here.
+                .env("SYSROOT", &self.sysroot),
         };
     }
 }

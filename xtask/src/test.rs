@@ -1,0 +1,239 @@
+//! The one command that tests everything, and says at its end how it went.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::ops::AddAssign;
+use std::process::{Command, ExitCode};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+
+use crate::check_ebpf::check_ebpf;
+use crate::lab::{AGENT_VARIABLE, Profile, build_agent};
+use crate::lint::lint;
+use crate::machine;
+use crate::process::{line, step};
+use crate::project::Project;
+
+/// How long output may still come once the tests have ended.
+const OUTPUT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A part of the tests.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Format, lints, manifests.
+    Lint,
+    /// The committed object is what the source builds.
+    Ebpf,
+    /// Tests that need nothing.
+    Unit,
+    /// Tests in the lab: root, namespaces, peers from packages.
+    Integration,
+}
+
+impl Part {
+    fn run(self, project: &Project, counts: &mut Counts) -> Result<()> {
+        match self {
+            Self::Lint => lint(project),
+            Self::Ebpf => check_ebpf(project),
+            Self::Unit => run_unit(project, counts),
+            Self::Integration => run_integration(project, counts),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lint => "lint",
+            Self::Ebpf => "ebpf",
+            Self::Unit => "unit",
+            Self::Integration => "integration",
+        })
+    }
+}
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// Runs the parts, all of them if none is named. One that fails does not keep
+/// the others from running.
+pub(crate) fn test(project: &Project, parts: &[Part]) -> ExitCode {
+    let parts = if parts.is_empty() {
+        Part::value_variants()
+    } else {
+        parts
+    };
+    let mut counts = Counts::default();
+    let mut failures = Vec::new();
+    for part in parts {
+        step(format!("test {part}"));
+        if let Err(error) = part.run(project, &mut counts) {
+            failures.push(format!("{part} failed: {error:#}"));
+        }
+    }
+    // On the same stream, so that the counts are the last line of all.
+    for failure in &failures {
+        println!("{failure}");
+    }
+    println!("{counts}");
+    if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn run_unit(project: &Project, counts: &mut Counts) -> Result<()> {
+    let mut cargo = project.cargo();
+    cargo.args(["test", "--no-fail-fast"]);
+    run_tests(cargo, counts)
+}
+
+fn run_integration(project: &Project, counts: &mut Counts) -> Result<()> {
+    machine::provide_lab()?;
+    let agent = build_agent(project, Profile::Debug)?;
+    let mut cargo = project.cargo();
+    cargo.args(["test", "--no-fail-fast", "--package", "keepfast-tests"]);
+    cargo.args(["--", "--test-threads=1"]);
+    // A test that lacks something here must fail: all it needs was provided.
+    cargo
+        .env(AGENT_VARIABLE, agent)
+        .env("KEEPFAST_REQUIRE", "1");
+    run_tests(cargo, counts)
+}
+
+/// Runs `cargo test`, passes its output through and counts.
+fn run_tests(mut cargo: Command, counts: &mut Counts) -> Result<()> {
+    let name = line(&cargo);
+    // One pipe for both streams: cargo's messages stay between the lines.
+    let (reader, writer) = io::pipe().context("make a pipe")?;
+    cargo
+        .stderr(writer.try_clone().context("copy a pipe")?)
+        .stdout(writer);
+    let mut child = cargo.spawn().with_context(|| format!("start {name}"))?;
+    // It holds our writing ends, and the reader waits for the last of them.
+    drop(cargo);
+    let (sender, receiver) = mpsc::channel();
+    // The receiver goes only when this function has returned with an error.
+    thread::spawn(move || sender.send(pass_through(reader)).ok());
+    let status = child.wait().with_context(|| format!("wait for {name}"))?;
+    let output = receiver
+        .recv_timeout(OUTPUT_LIMIT)
+        .context("a process that the tests left behind still holds their output")?
+        .with_context(|| format!("read the output of {name}"))?;
+
+    let mut own = Counts::default();
+    output
+        .lines()
+        .filter_map(parse_result)
+        .for_each(|result| own += result);
+    *counts += own;
+    if !status.success() {
+        bail!("{name}: {status}");
+    }
+    ensure!(own != Counts::default(), "{name}: no test ran");
+    Ok(())
+}
+
+/// Copies a stream to ours as it comes, so that a test that hangs is the last
+/// name to be seen, and returns the whole of it.
+fn pass_through(mut stream: impl Read) -> io::Result<String> {
+    let mut whole = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let length = stream.read(&mut chunk)?;
+        let Some(read) = chunk.get(..length).filter(|read| !read.is_empty()) else {
+            break;
+        };
+        io::stdout().write_all(read)?;
+        io::stdout().flush()?;
+        whole.extend_from_slice(read);
+    }
+    Ok(String::from_utf8_lossy(&whole).into_owned())
+}
+
+/// Reads `test result: ok. 3 passed; 0 failed; 0 ignored; ...`.
+fn parse_result(line: &str) -> Option<Counts> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let count = |name: &str| {
+        let mut parts = counts.split("; ");
+        parts.find_map(|part| part.strip_suffix(name)?.trim_end().parse().ok())
+    };
+    Some(Counts {
+        passed: count("passed")?,
+        failed: count("failed")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_result_line_of_a_test_run() {
+        let ok = "test result: ok. 13 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; \
+                  finished in 0.10s";
+        assert_eq!(
+            parse_result(ok),
+            Some(Counts {
+                passed: 13,
+                failed: 0
+            })
+        );
+        let failed = "test result: FAILED. 19 passed; 2 failed; 0 ignored; 0 measured; \
+                      0 filtered out; finished in 0.23s";
+        assert_eq!(
+            parse_result(failed),
+            Some(Counts {
+                passed: 19,
+                failed: 2
+            })
+        );
+    }
+
+    #[test]
+    fn other_lines_count_nothing() {
+        for line in [
+            "",
+            "test a::b ... ok",
+            "running 3 tests",
+            "test result: ok. 3 apples",
+        ] {
+            assert_eq!(parse_result(line), None);
+        }
+    }
+
+    #[test]
+    fn the_summary_has_one_form() {
+        let mut counts = Counts {
+            passed: 13,
+            failed: 0,
+        };
+        counts += Counts {
+            passed: 2,
+            failed: 1,
+        };
+        assert_eq!(counts.to_string(), "15 passed, 1 failed");
+    }
+}
