@@ -20,6 +20,12 @@ pub mod frr;
 
 pub mod capture;
 
+pub mod load;
+
+pub mod require;
+
+pub mod leftovers;
+
 pub mod process;
 
 pub mod workdir;
