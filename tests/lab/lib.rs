@@ -20,6 +20,8 @@ pub mod frr;
 
 pub mod capture;
 
+pub mod prober;
+
 pub mod load;
 
 pub mod require;
