@@ -20,6 +20,8 @@ pub mod frr;
 
 pub mod capture;
 
+pub mod oracle;
+
 pub mod prober;
 
 pub mod load;
