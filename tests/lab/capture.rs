@@ -70,20 +70,21 @@ impl Capture {
         })
     }
 
-    /// Waits until `count` frames have been captured since the start.
+    /// Waits until `count` more frames than now have been captured.
     ///
     /// # Errors
     /// When `limit` is over first.
-    pub fn wait_frames(&mut self, count: u64, limit: Duration) -> Result<()> {
+    pub fn wait_more(&mut self, count: u64, limit: Duration) -> Result<()> {
+        let before = self.report()?.captured;
         let end = Instant::now() + limit;
         loop {
-            let captured = self.report()?.captured;
-            if captured >= count {
+            let more = self.report()?.captured - before;
+            if more >= count {
                 return Ok(());
             }
             ensure!(
                 Instant::now() < end,
-                "{captured} of {count} frames after {limit:?}"
+                "{more} of {count} frames after {limit:?}"
             );
             thread::sleep(PAUSE);
         }

@@ -85,8 +85,8 @@ impl Router {
             "ipv6"
         };
         let mut lines = format!(
-            "interface {interface}\n vrrp {vrid} version {version}\n vrrp {vrid} priority {priority}\n \
-             vrrp {vrid} advertisement-interval {}\n",
+            "interface {interface}\n vrrp {vrid} version {version}\n \
+             vrrp {vrid} priority {priority}\n vrrp {vrid} advertisement-interval {}\n",
             self.interval.as_millis()
         );
         for address in &self.addresses {

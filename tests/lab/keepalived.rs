@@ -187,7 +187,7 @@ impl Keepalived {
     pub fn reload(&mut self, config: Config) -> Result<()> {
         config.write(&self.directory.file("keepalived.conf"))?;
         self.config = config;
-        let reloads = |log: &str| log.matches("Reload finished").count();
+        let reloads = |log: &str| log.matches("Reload complete").count();
         let before = reloads(&self.log());
         self.process.signal(Signal::SIGHUP)?;
         self.process.wait_log("its reload", READY, |log| {

@@ -10,10 +10,6 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// The switch's own interface. It is promiscuous: a capture on it sees every port's traffic.
 pub const BRIDGE: &str = "br0";
 
-/// The kernel's BR_STATE_DISABLED and BR_STATE_FORWARDING.
-const DISABLED: u8 = 0;
-const FORWARDING: u8 = 3;
-
 /// A bridge without spanning tree and without multicast snooping.
 #[derive(Debug)]
 pub struct Segment {
@@ -146,12 +142,15 @@ impl Port {
         self.switch.run(|| link::raise(&self.interface))
     }
 
-    /// Drops all frames in both directions while the far end keeps its carrier.
+    /// Takes the port out of the switch: nothing passes, but the far end keeps its carrier.
     ///
     /// # Errors
     /// When the port is gone.
     pub fn block(&self) -> Result<()> {
-        self.set_state(DISABLED)
+        link::ip(
+            &self.switch,
+            &format!("link set {} nomaster\n", self.interface),
+        )
     }
 
     /// Ends [`Port::block`].
@@ -159,14 +158,9 @@ impl Port {
     /// # Errors
     /// When the port is gone.
     pub fn unblock(&self) -> Result<()> {
-        self.set_state(FORWARDING)
-    }
-
-    fn set_state(&self, state: u8) -> Result<()> {
-        let line = format!(
-            "link set {} type bridge_slave state {state}\n",
-            self.interface
-        );
-        link::ip(&self.switch, &line)
+        link::ip(
+            &self.switch,
+            &format!("link set {} master {BRIDGE}\n", self.interface),
+        )
     }
 }

@@ -58,7 +58,8 @@ const V3: [Pick; 3] = [
     frr(
         "frr-arp-gratuitous",
         "gratuitous ARP for the virtual address",
-        "arp.isgratuitous == 1 && arp.src.proto_ipv4 == 10.99.0.100 && arp.src.hw_mac == 00:00:5e:00:01:07",
+        "arp.isgratuitous == 1 && arp.src.proto_ipv4 == 10.99.0.100 \
+         && arp.src.hw_mac == 00:00:5e:00:01:07",
     ),
 ];
 const V6: [Pick; 3] = [
@@ -75,7 +76,8 @@ const V6: [Pick; 3] = [
     frr(
         "frr-nd-advertisement",
         "unsolicited neighbour advertisement for the virtual address",
-        "icmpv6.type == 136 && icmpv6.nd.na.target_address == fd99::100 && eth.src == 00:00:5e:00:02:07",
+        "icmpv6.type == 136 && icmpv6.nd.na.target_address == fd99::100 \
+         && eth.src == 00:00:5e:00:02:07",
     ),
 ];
 
@@ -94,7 +96,7 @@ fn run(router: Router, picks: &[Pick]) -> Result<Vec<Sample>> {
     let mut frr = Frr::start(&namespace, &[router])?;
     frr.wait_master(family, vrid, Duration::from_secs(15))?;
     // The first one is lost: vrrpd sends it before zebra has enabled the device.
-    adverts.wait_frames(1, Duration::from_secs(15))?;
+    adverts.wait_more(1, Duration::from_secs(15))?;
     frr.stop()?;
     pick_all(picks, &capture.stop()?)
 }
