@@ -1,9 +1,11 @@
-//! What runs in the lab of network namespaces.
+//! Programs that run in the lab of network namespaces.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::machine;
 use crate::process::run;
 use crate::project::Project;
 
@@ -15,6 +17,8 @@ pub(crate) const AGENT_VARIABLE: &str = "KEEPFAST_BIN";
 pub(crate) enum Profile {
     /// Quick to build, for tests of behaviour.
     Debug,
+    /// What users run, for anything that is measured or shown.
+    Release,
 }
 
 /// Builds the agent and returns its path.
@@ -23,7 +27,32 @@ pub(crate) fn build_agent(project: &Project, profile: Profile) -> Result<PathBuf
     cargo.args(["build", "--package", "keepfast"]);
     let folder = match profile {
         Profile::Debug => "debug",
+        Profile::Release => {
+            cargo.arg("--release");
+            "release"
+        }
     };
     run(&mut cargo).context("build the agent")?;
     Ok(project.target.join(folder).join("keepfast"))
+}
+
+/// Runs a program of the lab against the agent as users run it.
+pub(crate) fn run_program(
+    project: &Project,
+    program: &str,
+    arguments: &[impl AsRef<OsStr>],
+) -> Result<()> {
+    machine::provide_lab()?;
+    let agent = build_agent(project, Profile::Release)?;
+    let mut cargo = project.cargo();
+    cargo.args([
+        "run",
+        "--release",
+        "--package",
+        "keepfast-tests",
+        "--bin",
+        program,
+        "--",
+    ]);
+    run(cargo.args(arguments).env(AGENT_VARIABLE, agent))
 }

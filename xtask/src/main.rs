@@ -39,6 +39,17 @@ enum Task {
         /// The parts to run
         parts: Vec<test::Part>,
     },
+    /// Show a failover with and without the agent; as root
+    Demo {
+        /// Leave the demonstration standing, to look at it
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Measure; as root
+    Bench {
+        /// The benchmarks to run instead of all
+        names: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -58,6 +69,11 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::CheckEbpf => check_ebpf::check_ebpf(&project)?,
         Task::Lint => lint::lint(&project)?,
         Task::Test { parts } => return Ok(test::test(&project, &parts)),
+        Task::Demo { keep } => {
+            let arguments: &[&str] = if keep { &["--keep"] } else { &[] };
+            lab::run_program(&project, "demo", arguments)?;
+        }
+        Task::Bench { names } => lab::run_program(&project, "bench", &names)?,
     }
     Ok(ExitCode::SUCCESS)
 }
