@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use keepfast_common::event::{Event, EventKind, Party};
+use keepfast_common::maps::RouterKey;
 use keepfast_common::time::{down_after_ns, interval_ns};
 use keepfast_common::wire::vrrp::RESIGN;
 use keepfast_common::wire::{Address, IPV4, Mac, Reject};
@@ -16,6 +17,15 @@ use super::clock::duration;
 
 /// Where: `blue/eth0 vlan 10 vrid 51`.
 pub fn place(event: &Event, place: &Place<'_>) -> String {
+    spot(place, event.vlan, event.inner_vlan, event.vrid)
+}
+
+/// Which virtual router: `blue/eth0 vlan 10 vrid 51`.
+pub fn router(key: &RouterKey, place: &Place<'_>) -> String {
+    spot(place, key.vlan, key.inner_vlan, key.vrid)
+}
+
+fn spot(place: &Place<'_>, vlan: u16, inner_vlan: u16, vrid: u8) -> String {
     let mut words = String::new();
     if let Some(netns) = place.netns {
         words.push_str(netns);
@@ -23,14 +33,14 @@ pub fn place(event: &Event, place: &Place<'_>) -> String {
     }
     words.push_str(place.interface);
     // Writing to a string cannot fail.
-    if event.vlan != 0 {
-        _ = write!(words, " vlan {}", event.vlan);
+    if vlan != 0 {
+        _ = write!(words, " vlan {vlan}");
     }
-    if event.inner_vlan != 0 {
-        _ = write!(words, ".{}", event.inner_vlan);
+    if inner_vlan != 0 {
+        _ = write!(words, ".{inner_vlan}");
     }
-    if event.vrid != 0 {
-        _ = write!(words, " vrid {}", event.vrid);
+    if vrid != 0 {
+        _ = write!(words, " vrid {vrid}");
     }
     words
 }

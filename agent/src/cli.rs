@@ -1,0 +1,128 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+/// Tells who is master of each VRRP virtual router, the moment that changes.
+///
+/// keepfast listens inside the kernel, on the interfaces where keepalived (or
+/// any other VRRP router) advertises, and on ARP and neighbour discovery for the
+/// gateways and virtual addresses. It only listens: it sends nothing, drops
+/// nothing and changes no address.
+#[derive(Debug, Parser)]
+#[command(
+    name = "keepfast",
+    version,
+    after_help = "Exit status: 0 all went well, 1 failure, 64 wrong usage or bad input, \
+                  77 a privilege is missing (root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Say more on stderr about what keepfast itself does; -vv adds debug lines
+    /// of the kernel programs.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch the interfaces and print a line for every change, until interrupted.
+    Watch(WatchArgs),
+    /// Say whether this host can be watched, and what would be in the way.
+    Check(CheckArgs),
+    /// Read a capture and print the lines that watching would have printed.
+    ///
+    /// Needs no privilege. Times are those of the capture. Adverts that the
+    /// capturing host itself sent are told apart only where the capture says so:
+    /// taken on the device "any", or as pcapng with packet directions.
+    Replay(ReplayArgs),
+}
+
+/// Arguments of `keepfast watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Watch in this network namespace too (a name as of `ip netns`); may be
+    /// repeated. Without it: only where keepfast runs.
+    #[arg(long, value_name = "NAME")]
+    pub netns: Vec<String>,
+
+    /// Watch only this interface; may be repeated. Without it: every Ethernet
+    /// interface.
+    #[arg(long, value_name = "NAME")]
+    pub interface: Vec<String>,
+
+    /// Watch this gateway's address too; may be repeated. The gateways of the
+    /// routing table are watched anyway.
+    #[arg(long, value_name = "ADDRESS")]
+    pub gateway: Vec<IpAddr>,
+
+    /// Print one JSON object per line instead of words.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `keepfast check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Check in this network namespace (a name as of `ip netns`) instead of where
+    /// keepfast runs.
+    #[arg(long, value_name = "NAME")]
+    pub netns: Option<String>,
+
+    /// Check only this interface; may be repeated. Without it: every Ethernet
+    /// interface.
+    #[arg(long, value_name = "NAME")]
+    pub interface: Vec<String>,
+
+    /// Print JSON instead of words.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `keepfast replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The capture: pcap or pcapng, as tcpdump, tshark and dumpcap write them.
+    pub file: PathBuf,
+
+    /// Watch this gateway's address too, on every interface; may be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    pub gateway: Vec<IpAddr>,
+
+    /// Print one JSON object per line instead of words.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_may_be_repeated_and_verbosity_may_follow() {
+        let cli = Cli::try_parse_from(
+            "keepfast watch --netns a --netns b --interface eth0 --gateway fe80::1 -vv"
+                .split_whitespace(),
+        )
+        .unwrap();
+        assert_eq!(cli.verbose, 2);
+        let Command::Watch(args) = cli.command else {
+            panic!("{:?}", cli.command)
+        };
+        assert_eq!(args.netns, ["a", "b"]);
+        assert_eq!(args.gateway, ["fe80::1".parse::<IpAddr>().unwrap()]);
+    }
+}
