@@ -60,10 +60,11 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> u8 {
 }
 
 fn of_io(error: &io::Error) -> u8 {
-    if error.kind() == ErrorKind::PermissionDenied {
-        NO_PERMISSION
-    } else {
-        FAILURE
+    match error.kind() {
+        ErrorKind::PermissionDenied => NO_PERMISSION,
+        // Only what the user named as a file can be a directory.
+        ErrorKind::IsADirectory => USAGE,
+        _ => FAILURE,
     }
 }
 
@@ -80,6 +81,7 @@ mod tests {
             (anyhow!("broken"), FAILURE),
             (anyhow!(BadInput("garbage".to_owned())), USAGE),
             (anyhow!(refused()), NO_PERMISSION),
+            (anyhow!(io::Error::from(ErrorKind::IsADirectory)), USAGE),
             (anyhow!(Errno::EPERM), NO_PERMISSION),
             (anyhow!(Errno::ENOENT), FAILURE),
         ] {
