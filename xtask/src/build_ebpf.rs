@@ -19,6 +19,17 @@ use crate::toolchain::Rustc;
 
 const PACKAGE: &str = "keepfast-ebpf";
 const TARGET: &str = "bpfel-unknown-none";
+/// In the workspace's manifest; it says why it differs from `release`.
+const PROFILE: &str = "ebpf";
+
+const FLAGS: [&str; 4] = [
+    "-Cdebuginfo=2",
+    "-Clink-arg=--btf",
+    // Otherwise LLVM turns each short fill into a call to a loop, which the
+    // verifier takes for an infinite one.
+    "-Clink-arg=--disable-expand-memcpy-in-order",
+    "--cfg=bpf_target_arch=\"x86_64\"",
+];
 
 /// The section that says which compiler wrote the object.
 pub(crate) const PRODUCER_SECTION: &str = ".comment";
@@ -56,7 +67,7 @@ impl<'a> EbpfBuild<'a> {
         let mut build = self.cargo("build")?;
         build.args(["--bin", PACKAGE]);
         run(&mut build).context("build the kernel programs")?;
-        let built = self.target_dir().join(TARGET).join("release").join(PACKAGE);
+        let built = self.target_dir().join(TARGET).join(PROFILE).join(PACKAGE);
         self.finish(&built, output)
     }
 
@@ -73,7 +84,8 @@ impl<'a> EbpfBuild<'a> {
         cargo
             .arg(subcommand)
             .args([
-                "--release",
+                "--profile",
+                PROFILE,
                 "--package",
                 PACKAGE,
                 "--target",
@@ -98,14 +110,7 @@ impl<'a> EbpfBuild<'a> {
         let mut linker = OsString::from("-Clinker=");
         linker.push(&self.tools.linker);
         let mut flags = vec![linker];
-        flags.extend(
-            [
-                "-Cdebuginfo=2",
-                "-Clink-arg=--btf",
-                "--cfg=bpf_target_arch=\"x86_64\"",
-            ]
-            .map(OsString::from),
-        );
+        flags.extend(FLAGS.map(OsString::from));
         // The last match counts, so the root, which may hold the others, is first.
         // It stays a readable path: the linker copies the programs' source lines
         // into the BTF, and the verifier prints them.
