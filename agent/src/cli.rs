@@ -47,8 +47,8 @@ pub enum Command {
 /// Arguments of `keepfast watch`.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// Watch in this network namespace too (a name as of `ip netns`); may be
-    /// repeated. Without it: only where keepfast runs.
+    /// Watch in this network namespace (a name as of `ip netns`); may be repeated.
+    /// Without it: in the one where keepfast runs.
     #[arg(long, value_name = "NAME")]
     pub netns: Vec<String>,
 

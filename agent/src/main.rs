@@ -1,2 +1,58 @@
-//! keepfast
-fn main() {}
+//! keepfast: see [`keepfast::cli`] for what it does and [`keepfast::exit`] for
+//! what it exits with.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use keepfast::cli::{Cli, Command};
+use keepfast::{exit, replay};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return tell(&answer),
+    };
+    trace(cli.verbose);
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our lines has had enough of them: `keepfast ... | head`.
+        Err(error) if exit::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit::code(&error))
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Watch(_) | Command::Check(_) => anyhow::bail!("this part is not built yet"),
+        Command::Replay(args) => replay::run(args),
+    }
+}
+
+/// Help and version are answers, all else that clap says is a usage error.
+fn tell(answer: &clap::Error) -> ExitCode {
+    let code = if answer.use_stderr() { exit::USAGE } else { 0 };
+    match answer.print() {
+        Ok(()) => ExitCode::from(code),
+        Err(_) => ExitCode::from(exit::FAILURE),
+    }
+}
+
+/// Messages about keepfast itself go to stderr; stdout is for what it watches.
+fn trace(verbose: u8) {
+    let levels = match verbose {
+        0 => "warn,keepfast=info",
+        1 => "warn,keepfast=debug",
+        // The kernel programs' lines come under the name of their own crate.
+        _ => "warn,keepfast=trace,keepfast_ebpf=debug",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(levels))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}

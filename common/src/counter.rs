@@ -85,13 +85,16 @@ impl Counter {
 
     /// The counter with this number.
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|counter| *counter as u8 == number)
+        Self::ALL
+            .into_iter()
+            .find(|counter| *counter as u8 == number)
     }
 
-    /// The counter of frames rejected for this reason.
+    /// The counter of frames rejected for this reason; `None` for valid ones.
     #[inline(always)]
-    pub const fn of_reject(reject: Reject) -> Self {
-        match reject {
+    pub const fn of_reject(reject: Reject) -> Option<Self> {
+        Some(match reject {
+            Reject::Nothing => return None,
             Reject::Truncated => Self::RejectTruncated,
             Reject::Fragment => Self::RejectFragment,
             Reject::ExtensionHeader => Self::RejectExtensionHeader,
@@ -106,7 +109,7 @@ impl Counter {
             Reject::Oversized => Self::RejectOversized,
             Reject::Neighbour => Self::RejectNeighbour,
             Reject::NeighbourHopLimit => Self::RejectNeighbourHopLimit,
-        }
+        })
     }
 }
 
@@ -117,9 +120,12 @@ mod tests {
     #[test]
     fn every_reject_has_the_counter_of_its_number() {
         for reject in Reject::ALL {
-            assert_eq!(Counter::of_reject(reject) as u8, reject as u8);
+            assert_eq!(Counter::of_reject(reject).unwrap() as u8, reject as u8);
             assert_eq!(Reject::from_number(reject as u8), Some(reject));
-            assert_eq!(Counter::from_number(reject as u8), Some(Counter::of_reject(reject)));
+            assert_eq!(
+                Counter::from_number(reject as u8),
+                Counter::of_reject(reject)
+            );
         }
         assert_eq!(Reject::from_number(0), None);
     }

@@ -1,84 +1,74 @@
 //! A frame's classification as one number, so that kernel and host can be
 //! compared by the return value of a test run.
 
-use crate::wire::{Address, Frame, Mac, Packet, classify};
+use crate::event::{halves, mac_number};
+use crate::wire::{Address, Advert, Frame, Neighbour, Packet, Reject, Subject, classify};
 
-/// FNV-1a over the classification of `frame` and over every field of it.
+/// In the manner of FNV-1a, over every field that [`classify`] finds in `frame`;
+/// `packet` is where it may do so.
 #[inline(always)]
-pub fn digest<F: Frame + ?Sized>(frame: &F) -> u32 {
-    let mut digest = Digest(0x811c_9dc5);
-    match classify(frame) {
-        Packet::Other => digest.byte(0),
-        Packet::Advert(advert) => {
-            digest.byte(1);
-            digest.advert(&advert);
+pub fn digest<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> u32 {
+    classify(frame, packet);
+    let mut digest = Digest(0xcbf2_9ce4_8422_2325);
+    digest.number(packet.subject as u64);
+    match packet.subject {
+        Subject::Other => {}
+        Subject::Advert => {
+            digest.number(packet.reject as u64);
+            digest.advert(&packet.advert);
         }
-        Packet::BadAdvert(advert, reject) => {
-            digest.byte(2);
-            digest.byte(reject as u8);
-            digest.advert(&advert);
-        }
-        Packet::Neighbour(neighbour) => {
-            digest.byte(3);
-            digest.byte(neighbour.family);
-            digest.address(&neighbour.holder);
-            digest.mac(&neighbour.mac);
-            digest.address(&neighbour.asked);
-            digest.byte(neighbour.unsolicited as u8);
-            digest.word(neighbour.vlan.outer);
-            digest.word(neighbour.vlan.inner);
-        }
-        Packet::BadNeighbour(reject) => {
-            digest.byte(4);
-            digest.byte(reject as u8);
+        Subject::Neighbour => {
+            digest.number(packet.reject as u64);
+            if packet.reject as u8 == Reject::Nothing as u8 {
+                digest.neighbour(&packet.neighbour);
+            }
         }
     }
-    digest.0
+    (digest.0 ^ digest.0 >> 32) as u32
 }
 
-struct Digest(u32);
+struct Digest(u64);
 
 impl Digest {
     #[inline(always)]
-    fn byte(&mut self, byte: u8) {
-        self.0 = (self.0 ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    }
-
-    #[inline(always)]
-    fn word(&mut self, word: u16) {
-        let [high, low] = word.to_be_bytes();
-        self.byte(high);
-        self.byte(low);
+    fn number(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x0000_0100_0000_01b3);
+        self.0 ^= self.0 >> 32;
     }
 
     #[inline(always)]
     fn address(&mut self, address: &Address) {
-        for byte in address {
-            self.byte(*byte);
-        }
+        let (high, low) = halves(address);
+        self.number(high);
+        self.number(low);
     }
 
     #[inline(always)]
-    fn mac(&mut self, mac: &Mac) {
-        for byte in mac {
-            self.byte(*byte);
-        }
+    fn neighbour(&mut self, neighbour: &Neighbour) {
+        self.number(u64::from(neighbour.family));
+        self.address(&neighbour.holder);
+        self.number(mac_number(&neighbour.mac));
+        self.address(&neighbour.asked);
+        self.number(u64::from(neighbour.unsolicited));
+        self.number(u64::from(neighbour.vlan.outer) << 16 | u64::from(neighbour.vlan.inner));
     }
 
     #[inline(always)]
-    fn advert(&mut self, advert: &crate::wire::Advert) {
+    fn advert(&mut self, advert: &Advert) {
         self.address(&advert.source);
-        self.mac(&advert.mac);
-        self.word(advert.vlan.outer);
-        self.word(advert.vlan.inner);
-        self.byte(advert.family);
-        self.byte(advert.vrid);
-        self.byte(advert.priority);
-        self.byte(advert.version);
-        self.word(advert.interval_cs);
-        self.byte(advert.addresses);
-        self.byte(advert.marks);
-        self.word(advert.addresses_at);
-        self.word(advert.checksum);
+        self.number(mac_number(&advert.mac));
+        self.number(u64::from(advert.vlan.outer) << 16 | u64::from(advert.vlan.inner));
+        self.number(u64::from_be_bytes([
+            advert.family,
+            advert.vrid,
+            advert.priority,
+            advert.version,
+            advert.addresses,
+            advert.marks,
+            0,
+            0,
+        ]));
+        self.number(u64::from(advert.interval_cs));
+        self.number(u64::from(advert.addresses_at) << 16 | u64::from(advert.checksum));
     }
 }

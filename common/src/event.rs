@@ -140,7 +140,11 @@ impl Party {
             return self.priority > other.priority;
         }
         let (mine, theirs) = (halves(&self.address), halves(&other.address));
-        if mine.0 != theirs.0 { mine.0 > theirs.0 } else { mine.1 > theirs.1 }
+        if mine.0 != theirs.0 {
+            mine.0 > theirs.0
+        } else {
+            mine.1 > theirs.1
+        }
     }
 }
 
@@ -160,13 +164,16 @@ pub fn same_mac(one: &Mac, other: &Mac) -> bool {
 }
 
 #[inline(always)]
-const fn halves(address: &Address) -> (u64, u64) {
+pub(crate) const fn halves(address: &Address) -> (u64, u64) {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-    (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p]))
+    (
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        u64::from_be_bytes([i, j, k, l, m, n, o, p]),
+    )
 }
 
 #[inline(always)]
-const fn mac_number(mac: &Mac) -> u64 {
+pub(crate) const fn mac_number(mac: &Mac) -> u64 {
     let [a, b, c, d, e, f] = *mac;
     u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
@@ -189,8 +196,13 @@ pub struct Changes {
 
 impl Changes {
     /// Nothing.
-    pub const NONE: Self =
-        Self { due_ns: 0, kinds: 0, reserved: 0, old: Party::NOBODY, new: Party::NOBODY };
+    pub const NONE: Self = Self {
+        due_ns: 0,
+        kinds: 0,
+        reserved: 0,
+        old: Party::NOBODY,
+        new: Party::NOBODY,
+    };
 
     /// Begins a step: nothing has changed yet between `old` and `new`.
     ///

@@ -20,6 +20,9 @@ pub const EVENTS: &str = "EVENTS";
 /// Name of the per-CPU array, of one element, that numbers the events.
 pub const SEQUENCE: &str = "SEQUENCE";
 
+/// The maps that are pinned: those that mean something to an operator.
+pub const PINNED: [&str; 6] = [ROUTERS, WATCHED, HOLDINGS, COUNTERS, EVENTS, SEQUENCE];
+
 /// Name of the XDP program that watches what an interface receives.
 pub const XDP_INGRESS: &str = "xdp_ingress";
 /// Name of the tc program that does so where XDP cannot be attached.

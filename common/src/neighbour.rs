@@ -151,7 +151,11 @@ impl Holding {
     /// for never.
     #[inline(always)]
     pub fn next_deadline(&self) -> u64 {
-        if self.asked_ns == 0 { 0 } else { self.asked_ns.saturating_add(self.silence_ns) }
+        if self.asked_ns == 0 {
+            0
+        } else {
+            self.asked_ns.saturating_add(self.silence_ns)
+        }
     }
 
     #[inline(always)]
@@ -175,5 +179,11 @@ fn rightful(watched: &Watched, said: &Announcement) -> bool {
 
 #[inline(always)]
 fn party(heard_ns: u64, address: &Address, mac: &Mac, local: bool) -> Party {
-    Party { heard_ns, address: *address, mac: *mac, local: local as u8, ..Party::NOBODY }
+    Party {
+        heard_ns,
+        address: *address,
+        mac: *mac,
+        local: local as u8,
+        ..Party::NOBODY
+    }
 }

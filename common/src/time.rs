@@ -31,7 +31,11 @@ pub const fn late_after_ns(interval_cs: u16) -> u64 {
 /// 6.1). Computed in nanoseconds: a 10 ms interval must not round to zero.
 #[inline(always)]
 pub const fn skew_ns(version: u8, interval_cs: u16, priority: u8) -> u64 {
-    let unit = if version == 2 { SECOND_NS } else { interval_ns(interval_cs) };
+    let unit = if version == 2 {
+        SECOND_NS
+    } else {
+        interval_ns(interval_cs)
+    };
     (256 - priority as u64) * unit / 256
 }
 

@@ -135,6 +135,9 @@ impl VirtualRouter {
         if speaker.priority == RESIGN {
             self.resign(speaker, changes);
         } else if self.phase != PHASE_ACTIVE && self.phase != PHASE_LATE {
+            if self.phase == PHASE_DOWN && speaker.is(&self.master) {
+                self.count_gap(now);
+            }
             self.enthrone(speaker, changes, EventKind::MasterAppeared);
         } else if speaker.is(&self.master) {
             self.go_on(speaker, now, changes);
@@ -201,7 +204,11 @@ impl VirtualRouter {
             return main;
         }
         let rival = self.rival_deadline();
-        if main == 0 || rival < main { rival } else { main }
+        if main == 0 || rival < main {
+            rival
+        } else {
+            main
+        }
     }
 
     /// When a late master is down, or the place of a resigned one is vacant.
@@ -224,7 +231,11 @@ impl VirtualRouter {
 
     #[inline(always)]
     fn down_after(&self, party: &Party) -> u64 {
-        let priority = if self.own_priority != 0 { self.own_priority } else { party.priority };
+        let priority = if self.own_priority != 0 {
+            self.own_priority
+        } else {
+            party.priority
+        };
         down_after_ns(party.version, party.interval_cs, priority)
     }
 
@@ -262,11 +273,7 @@ impl VirtualRouter {
     /// The master advertises.
     #[inline(always)]
     fn go_on(&mut self, speaker: &Party, now: u64, changes: &mut Changes) {
-        let gap = now.saturating_sub(self.master.heard_ns);
-        if gap > self.gap_max_ns {
-            self.gap_max_ns = gap;
-        }
-        count_gap(&mut self.gaps, gap);
+        self.count_gap(now);
         if self.phase == PHASE_LATE {
             self.phase = PHASE_ACTIVE;
             changes.kinds |= if speaker.local != 0 {
@@ -284,8 +291,11 @@ impl VirtualRouter {
     /// Somebody else than the master advertises.
     #[inline(always)]
     fn contest(&mut self, speaker: &Party, now: u64, changes: &mut Changes) {
-        let before =
-            if self.rival.heard_ns != 0 && speaker.is(&self.rival) { self.rival.heard_ns } else { 0 };
+        let before = if self.rival.heard_ns != 0 && speaker.is(&self.rival) {
+            self.rival.heard_ns
+        } else {
+            0
+        };
         // Passed over in silence until it has shown that it insists, but for
         // this host's own router: that it became master is a fact at once.
         let overdue = now > self.master.heard_ns + interval_ns(self.master.interval_cs);
@@ -313,8 +323,11 @@ impl VirtualRouter {
         if reigning && speaker.is(&self.master) {
             self.phase = PHASE_RESIGNED;
             self.since_ns = speaker.heard_ns;
-            changes.kinds |=
-                if own { EventKind::LocalResigned.bit() } else { EventKind::MasterResigned.bit() };
+            changes.kinds |= if own {
+                EventKind::LocalResigned.bit()
+            } else {
+                EventKind::MasterResigned.bit()
+            };
             if self.contested != 0 {
                 self.contested = 0;
                 changes.kinds |= EventKind::SingleMaster.bit();
@@ -327,6 +340,8 @@ impl VirtualRouter {
         }
         if speaker.local != 0 {
             self.own_active = 0;
+            // Stopped or faulty: nothing on this host waits for a down time now.
+            self.own_priority = 0;
         }
     }
 
@@ -338,21 +353,24 @@ impl VirtualRouter {
             changes.kinds |= EventKind::SingleMaster.bit();
         }
     }
-}
 
-/// Counts a gap in its bucket; without an index computed at run time, which the
-/// verifier could not bound.
-#[inline(always)]
-fn count_gap(gaps: &mut [u32; GAP_BUCKETS], gap_ns: u64) {
-    // 1.024 ms is 2^10 microseconds; 1,000 ns to the microsecond.
-    let mut limit_ns = 1_024_000;
-    let mut index = 0;
-    for bucket in gaps.iter_mut() {
-        index += 1;
-        if gap_ns < limit_ns || index == GAP_BUCKETS {
-            *bucket = bucket.wrapping_add(1);
-            return;
+    /// Counts the time since the master's last advert, in its bucket too; without
+    /// an index computed at run time, which the verifier could not bound.
+    #[inline(always)]
+    fn count_gap(&mut self, now: u64) {
+        let gap_ns = now.saturating_sub(self.master.heard_ns);
+        if gap_ns > self.gap_max_ns {
+            self.gap_max_ns = gap_ns;
         }
-        limit_ns *= 2;
+        let mut limit_ns = 1_024_000;
+        let mut index = 0;
+        for bucket in &mut self.gaps {
+            index += 1;
+            if gap_ns < limit_ns || index == GAP_BUCKETS {
+                *bucket = bucket.wrapping_add(1);
+                return;
+            }
+            limit_ns *= 2;
+        }
     }
 }

@@ -15,7 +15,10 @@ pub(crate) struct Place {
 impl Place {
     #[inline(always)]
     pub(crate) fn of<S: Sighting>(sighting: &S) -> Self {
-        Self { netns: sighting.netns(), ifindex: sighting.ifindex() }
+        Self {
+            netns: sighting.netns(),
+            ifindex: sighting.ifindex(),
+        }
     }
 
     /// Counts one more; returns the element, `None` where there is no room for it.
@@ -30,7 +33,10 @@ impl Place {
         let element = match COUNTERS.get_ptr_mut(&key) {
             Some(element) => element,
             None => {
-                let fresh = Count { count: 0, told_ns: 0 };
+                let fresh = Count {
+                    count: 0,
+                    told_ns: 0,
+                };
                 // Fails where another CPU was faster (its element serves) or the map is full.
                 let _made = COUNTERS.insert(&key, &fresh, u64::from(BPF_NOEXIST));
                 COUNTERS.get_ptr_mut(&key)?

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{bpf_spin_lock, bpf_spin_unlock};
 use keepfast_common::counter::Counter;
 use keepfast_common::maps::{AddressKey, RouterKey};
 use keepfast_common::neighbour::{Announcement, Holding, ROLE_VIRTUAL, Watched};
-use keepfast_common::wire::{Address, Mac, Neighbour};
+use keepfast_common::wire::{Address, Mac, Neighbour, Packet};
 
 use crate::count::Place;
 use crate::emit::{Subject, emit};
@@ -20,18 +20,23 @@ static FRESH: HoldingSlot =
 
 /// An ARP or neighbour discovery message was received or (`local`) sent.
 #[inline(always)]
-pub(crate) fn said(place: &Place, neighbour: &Neighbour, local: bool) {
-    if neighbour.vlan.outer != 0 {
+pub(crate) fn said(place: &Place, scratch: &mut Scratch, local: bool) {
+    if scratch.packet.neighbour.vlan.outer != 0 {
         return;
     }
-    announced(place, neighbour, local);
+    announced(place, scratch, local);
     if local {
-        asked(place, neighbour);
+        asked(place, &scratch.packet.neighbour);
     }
 }
 
 #[inline(never)]
-fn announced(place: &Place, neighbour: &Neighbour, local: bool) {
+fn announced(place: &Place, scratch: &mut Scratch, local: bool) {
+    let Scratch {
+        packet: Packet { neighbour, .. },
+        changes,
+        ..
+    } = scratch;
     let key = key_of(place, neighbour.family, &neighbour.holder);
     // SAFETY: the agent replaces elements whole; a torn read is one missed message.
     let Some(watched) = (unsafe { WATCHED.get(&key) }) else {
@@ -44,9 +49,6 @@ fn announced(place: &Place, neighbour: &Neighbour, local: bool) {
     };
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    let Some(Scratch { changes, .. }) = scratch() else {
-        return;
-    };
     let said = Announcement {
         time_ns: now,
         address: neighbour.holder,
@@ -87,7 +89,10 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, slot: *mut c_v
     let key = unsafe { *key.cast::<AddressKey>() };
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    let place = Place { netns: key.netns, ifindex: key.ifindex };
+    let place = Place {
+        netns: key.netns,
+        ifindex: key.ifindex,
+    };
     let Some(Scratch { changes, .. }) = scratch() else {
         return 0;
     };
@@ -97,7 +102,12 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, slot: *mut c_v
     if deadline != 0 {
         arm(&place, slot, deadline);
     }
-    let nothing = Watched { silence_ns: 0, roles: 0, vrid: 0, reserved: [0; 6] };
+    let nothing = Watched {
+        silence_ns: 0,
+        roles: 0,
+        vrid: 0,
+        reserved: [0; 6],
+    };
     emit(&subject(&key, &nothing, now), changes);
     0
 }
@@ -176,7 +186,10 @@ fn key_of(place: &Place, family: u8, address: &Address) -> AddressKey {
 fn subject(key: &AddressKey, watched: &Watched, time_ns: u64) -> Subject {
     Subject {
         time_ns,
-        place: Place { netns: key.netns, ifindex: key.ifindex },
+        place: Place {
+            netns: key.netns,
+            ifindex: key.ifindex,
+        },
         vlan: 0,
         inner_vlan: 0,
         family: key.family as u8,

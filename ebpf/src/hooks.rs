@@ -4,6 +4,7 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use keepfast_common::digest::digest;
 
 use crate::frame::{TcFrame, XdpFrame};
+use crate::maps::scratch;
 use crate::observe::observe;
 
 /// What an interface receives.
@@ -36,11 +37,13 @@ pub(crate) fn xdp_empty(_ctx: XdpContext) -> u32 {
 /// A frame's classification as a number, for test runs; never attached.
 #[xdp]
 pub(crate) fn xdp_digest(ctx: XdpContext) -> u32 {
-    digest(&XdpFrame(&ctx))
+    scratch().map_or(0, |scratch| digest(&XdpFrame(&ctx), &mut scratch.packet))
 }
 
 /// A frame's classification as a number, for test runs; never attached.
 #[classifier]
 pub(crate) fn tc_digest(ctx: TcContext) -> i32 {
-    digest(&TcFrame::new(&ctx)) as i32
+    scratch().map_or(0, |scratch| {
+        digest(&TcFrame::new(&ctx), &mut scratch.packet)
+    }) as i32
 }

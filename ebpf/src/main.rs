@@ -5,6 +5,7 @@
 //! Every program passes every frame on. Start reading at [`hooks`].
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 /// The entry points, one for each place in the kernel.
 mod hooks;

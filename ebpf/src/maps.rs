@@ -6,6 +6,7 @@ use keepfast_common::event::{Changes, Event, Party};
 use keepfast_common::maps::{self, AddressKey, Count, RouterKey};
 use keepfast_common::neighbour::{Holding, Watched};
 use keepfast_common::track::VirtualRouter;
+use keepfast_common::wire::Packet;
 
 /// [`maps::SlotHead`] with the kernel's own types: it finds its timer and its
 /// lock by their names in the BTF.
@@ -91,6 +92,7 @@ pub(crate) static SEQUENCE: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// with bottom halves disabled, and none calls into another.
 #[repr(C)]
 pub(crate) struct Scratch {
+    pub(crate) packet: Packet,
     pub(crate) speaker: Party,
     pub(crate) changes: Changes,
 }
@@ -103,5 +105,7 @@ pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 pub(crate) fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: this CPU's own element, for which nobody else holds a reference:
     // each program asks for it once.
-    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+    SCRATCH
+        .get_ptr_mut(0)
+        .map(|scratch| unsafe { &mut *scratch })
 }

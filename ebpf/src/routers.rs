@@ -8,7 +8,7 @@ use keepfast_common::event::{EventKind, Party};
 use keepfast_common::maps::RouterKey;
 use keepfast_common::time::SECOND_NS;
 use keepfast_common::track::{KEPT_ADDRESSES, VirtualRouter};
-use keepfast_common::wire::{Advert, Frame, IPV4, Reject, widen};
+use keepfast_common::wire::{Advert, Frame, IPV4, Packet, widen};
 
 use crate::count::Place;
 use crate::emit::{Subject, emit};
@@ -22,7 +22,12 @@ static FRESH: RouterSlot =
 
 /// A valid advert was received or (`local`) sent.
 #[inline(never)]
-pub(crate) fn heard<F: Frame>(frame: &F, place: &Place, advert: &Advert, local: bool) {
+pub(crate) fn heard<F: Frame>(frame: &F, place: &Place, scratch: &mut Scratch, local: bool) {
+    let Scratch {
+        packet: Packet { advert, .. },
+        speaker,
+        changes,
+    } = scratch;
     let key = RouterKey {
         netns: place.netns,
         ifindex: place.ifindex,
@@ -36,9 +41,6 @@ pub(crate) fn heard<F: Frame>(frame: &F, place: &Place, advert: &Advert, local: 
         place.count(Counter::MapFull);
         return;
     };
-    let Some(Scratch { speaker, changes }) = scratch() else {
-        return;
-    };
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     describe(speaker, advert, now, local);
@@ -46,7 +48,8 @@ pub(crate) fn heard<F: Frame>(frame: &F, place: &Place, advert: &Advert, local: 
     // SAFETY: the element lives as long as this program runs. A torn read here
     // can only lead to copying the addresses once too often.
     unsafe {
-        if (*slot).state.addresses_checksum != advert.checksum {
+        let known = &(*slot).state;
+        if known.address_count == 0 || known.addresses_checksum != advert.checksum {
             keep_addresses(frame, advert, slot);
         }
     }
@@ -59,8 +62,13 @@ pub(crate) fn heard<F: Frame>(frame: &F, place: &Place, advert: &Advert, local: 
 
 /// An advert was seen that no router should act on.
 #[inline(never)]
-pub(crate) fn rejected(place: &Place, advert: &Advert, reject: Reject) {
-    let Some(count) = place.count(Counter::of_reject(reject)) else {
+pub(crate) fn rejected(place: &Place, scratch: &mut Scratch) {
+    let Scratch {
+        packet: Packet { advert, reject, .. },
+        speaker,
+        changes,
+    } = scratch;
+    let Some(count) = Counter::of_reject(*reject).and_then(|counter| place.count(counter)) else {
         return;
     };
     // SAFETY: no preconditions.
@@ -82,13 +90,10 @@ pub(crate) fn rejected(place: &Place, advert: &Advert, reject: Reject) {
         vrid: advert.vrid,
         reserved: 0,
     };
-    let Some(Scratch { speaker, changes }) = scratch() else {
-        return;
-    };
     describe(speaker, advert, now, false);
     changes.begin(&Party::NOBODY, speaker);
     changes.kinds = EventKind::AdvertRejected.bit();
-    emit(&subject(&key, now, reject as u8), changes);
+    emit(&subject(&key, now, *reject as u8), changes);
 }
 
 /// The timer of a virtual router expired.
@@ -98,7 +103,10 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, slot: *mut c_v
     let key = unsafe { *key.cast::<RouterKey>() };
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    let place = Place { netns: key.netns, ifindex: key.ifindex };
+    let place = Place {
+        netns: key.netns,
+        ifindex: key.ifindex,
+    };
     let Some(Scratch { changes, .. }) = scratch() else {
         return 0;
     };
@@ -178,7 +186,10 @@ unsafe fn keep_addresses<F: Frame>(frame: &F, advert: &Advert, slot: *mut Router
                 found
             };
             if let Some(address) = address {
-                (&raw mut (*slot).state.addresses).cast::<[u8; 16]>().add(index).write(address);
+                (&raw mut (*slot).state.addresses)
+                    .cast::<[u8; 16]>()
+                    .add(index)
+                    .write(address);
             }
             index += 1;
         }
@@ -203,7 +214,10 @@ fn describe(speaker: &mut Party, advert: &Advert, now: u64, local: bool) {
 fn subject(key: &RouterKey, time_ns: u64, reason: u8) -> Subject {
     Subject {
         time_ns,
-        place: Place { netns: key.netns, ifindex: key.ifindex },
+        place: Place {
+            netns: key.netns,
+            ifindex: key.ifindex,
+        },
         vlan: key.vlan,
         inner_vlan: key.inner_vlan,
         family: key.family,

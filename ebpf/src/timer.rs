@@ -43,7 +43,11 @@ pub(crate) unsafe fn arm(
             return false;
         }
         let noted = core::ptr::read_volatile(&raw const (*head).armed_ns);
-        if noted != 0 && noted < deadline_ns { start(timer, noted) } else { true }
+        if noted != 0 && noted < deadline_ns {
+            start(timer, noted)
+        } else {
+            true
+        }
     }
 }
 
@@ -55,7 +59,11 @@ unsafe fn start(timer: *mut bpf_timer, deadline_ns: u64) -> bool {
     // SAFETY: as the caller promises. Relative, for absolute times need Linux 6.4.
     unsafe {
         let now = bpf_ktime_get_ns();
-        let wait = if deadline_ns > now { deadline_ns - now } else { 0 };
+        let wait = if deadline_ns > now {
+            deadline_ns - now
+        } else {
+            0
+        };
         bpf_timer_start(timer, wait, 0) == 0
     }
 }

@@ -48,7 +48,7 @@ impl Tracker {
             Timer::Router(key),
             deadline,
         );
-        if slot.state.addresses_checksum != advert.checksum {
+        if slot.state.address_count == 0 || slot.state.addresses_checksum != advert.checksum {
             let before = listed(&slot.state);
             keep_addresses(frame, advert, &mut slot.state);
             let now = listed(&slot.state);

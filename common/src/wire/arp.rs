@@ -1,40 +1,48 @@
 //! ARP for IPv4 over Ethernet (RFC 826), gratuitous ARP (RFC 5227).
 
 use super::ethernet::Link;
-use super::{Frame, IPV4, Neighbour, Packet, Reject, widen};
+use super::{Frame, IPV4, Neighbour, Packet, Reject, Subject, widen};
 
 const REQUEST: u16 = 1;
 const REPLY: u16 = 2;
 
 /// What the ARP message at `link.payload` says.
 #[inline(never)]
-pub(super) fn classify<F: Frame + ?Sized>(frame: &F, link: &Link) -> Packet {
+pub(super) fn classify<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut Packet) {
+    packet.subject = Subject::Neighbour;
+    packet.reject = Reject::Neighbour;
     let (Some(head), Some(sender), Some(target)) = (
         frame.read::<8>(link.payload),
         frame.read::<10>(link.payload + 8),
         frame.read::<10>(link.payload + 18),
     ) else {
-        return Packet::BadNeighbour(Reject::Neighbour);
+        return;
     };
     // Ethernet, IPv4, with addresses of 6 and 4 bytes.
     let [0, 1, 0x08, 0x00, 6, 4, operation_high, operation_low] = head else {
-        return Packet::BadNeighbour(Reject::Neighbour);
+        return;
     };
     let operation = u16::from_be_bytes([operation_high, operation_low]);
     if operation != REQUEST && operation != REPLY {
-        return Packet::Other;
+        packet.subject = Subject::Other;
+        return;
     }
     let [m0, m1, m2, m3, m4, m5, s0, s1, s2, s3] = sender;
     let [_, _, _, _, _, _, t0, t1, t2, t3] = target;
     let holder = widen([s0, s1, s2, s3]);
     let asked = widen([t0, t1, t2, t3]);
     let unsolicited = holder == asked;
-    Packet::Neighbour(Neighbour {
+    packet.reject = Reject::Nothing;
+    packet.neighbour = Neighbour {
         family: IPV4,
         holder,
         mac: [m0, m1, m2, m3, m4, m5],
-        asked: if operation == REQUEST && !unsolicited { asked } else { [0; 16] },
+        asked: if operation == REQUEST && !unsolicited {
+            asked
+        } else {
+            [0; 16]
+        },
         unsolicited,
         vlan: link.vlan,
-    })
+    };
 }

@@ -9,30 +9,20 @@ pub const LONGEST: usize = 1480;
 /// What a message with a right checksum [`fold`]s to.
 pub const RIGHT: u16 = 0xffff;
 
-/// Adds the `length` bytes from `at` on to `sum`; an odd last byte counts as the
-/// high one. Bytes past [`LONGEST`] are not added. `None` where the frame ends
-/// before.
+/// The sum of the `length` bytes from `at` on as 32-bit words; `None` where the
+/// frame ends before. A last word that is not whole, and what lies past
+/// [`LONGEST`], are left out.
 #[inline(always)]
-pub fn add_bytes<F: Frame + ?Sized>(
-    frame: &F,
-    at: usize,
-    length: usize,
-    sum: u32,
-) -> Option<u32> {
-    let mut sum = sum;
+pub fn words<F: Frame + ?Sized>(frame: &F, at: usize, length: usize) -> Option<u64> {
+    let mut sum = 0;
     let mut done = 0;
     while done < LONGEST {
-        if length < done + 2 {
-            if length > done {
-                let [last] = frame.read::<1>(at + done)?;
-                sum = sum.wrapping_add(u32::from(last) << 8);
-            }
+        if length < done + 4 {
             break;
         }
-        let word = frame.read::<2>(at + done)?;
-        // 740 words of 16 bits cannot overflow 32.
-        sum = sum.wrapping_add(u32::from(u16::from_be_bytes(word)));
-        done += 2;
+        // 370 words of 32 bits cannot overflow 64.
+        sum += u64::from(u32::from_be_bytes(frame.read::<4>(at + done)?));
+        done += 4;
     }
     Some(sum)
 }
@@ -45,31 +35,26 @@ pub fn add_pseudo_header(
     destination: &Address,
     protocol: u8,
     length: usize,
-    sum: u32,
-) -> u32 {
+    sum: u64,
+) -> u64 {
     // IPv4 takes the first four bytes; the others are zero and add nothing.
-    sum.wrapping_add(add_address(source))
-        .wrapping_add(add_address(destination))
-        .wrapping_add(u32::from(protocol))
-        .wrapping_add(length as u32)
+    sum + add_address(source) + add_address(destination) + u64::from(protocol) + length as u64
 }
 
 #[inline(always)]
-fn add_address(address: &Address) -> u32 {
+const fn add_address(address: &Address) -> u64 {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-    u32::from(u16::from_be_bytes([a, b]))
-        + u32::from(u16::from_be_bytes([c, d]))
-        + u32::from(u16::from_be_bytes([e, f]))
-        + u32::from(u16::from_be_bytes([g, h]))
-        + u32::from(u16::from_be_bytes([i, j]))
-        + u32::from(u16::from_be_bytes([k, l]))
-        + u32::from(u16::from_be_bytes([m, n]))
-        + u32::from(u16::from_be_bytes([o, p]))
+    u32::from_be_bytes([a, b, c, d]) as u64
+        + u32::from_be_bytes([e, f, g, h]) as u64
+        + u32::from_be_bytes([i, j, k, l]) as u64
+        + u32::from_be_bytes([m, n, o, p]) as u64
 }
 
-/// Folds the carries in; [`RIGHT`] where the message's checksum is right.
+/// Folds a sum of 32-bit words to 16 bits; [`RIGHT`] where the message's checksum
+/// is right.
 #[inline(always)]
-pub const fn fold(sum: u32) -> u16 {
+pub const fn fold(sum: u64) -> u16 {
+    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     (sum & 0xffff) as u16

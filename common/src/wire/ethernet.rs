@@ -16,6 +16,7 @@ const VLAN_ID: u16 = 0x0fff;
 
 /// VLAN identifiers of a frame, outermost first; zero where there is no tag (or
 /// a priority tag, which names no VLAN).
+#[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Vlan {
     /// The outer tag's identifier.

@@ -3,7 +3,7 @@
 
 use super::ethernet::Link;
 use super::vrrp::{self, Carrier};
-use super::{Advert, Frame, IPV4, IPV6, Packet, Reject, nd, widen};
+use super::{Frame, IPV4, IPV6, Packet, Reject, Subject, nd, widen};
 
 const VRRP: u8 = 112;
 const AUTHENTICATION: u8 = 51;
@@ -20,24 +20,27 @@ const V6_HEADER: usize = 40;
 
 /// What the IPv4 packet at `link.payload` is.
 #[inline(always)]
-pub(super) fn classify_v4<F: Frame + ?Sized>(frame: &F, link: &Link) -> Packet {
-    let at = link.payload;
+pub(super) fn classify_v4<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut Packet) {
     // Nearly every packet is let go here, with one byte read.
-    let Some([protocol]) = frame.read::<1>(at + 9) else {
-        return Packet::Other;
-    };
-    if protocol != VRRP && protocol != AUTHENTICATION {
-        return Packet::Other;
+    match frame.read::<1>(link.payload + 9) {
+        Some([VRRP]) => v4_advert(frame, link, false, packet),
+        Some([AUTHENTICATION]) => v4_advert(frame, link, true, packet),
+        _ => {}
     }
-    v4_advert(frame, link, protocol)
 }
 
+/// An advert, or (`wrapped`) something behind an authentication header, which is
+/// nobody's business unless it turns out to be an advert.
 #[inline(never)]
-fn v4_advert<F: Frame + ?Sized>(frame: &F, link: &Link, protocol: u8) -> Packet {
+fn v4_advert<F: Frame + ?Sized>(frame: &F, link: &Link, wrapped: bool, packet: &mut Packet) {
     let at = link.payload;
-    let mut advert = Advert::begun(IPV4, link);
+    packet.advert.begin(IPV4, link);
+    if !wrapped {
+        packet.subject = Subject::Advert;
+    }
     let Some(header) = frame.read::<V4_HEADER>(at) else {
-        return maybe_truncated(protocol, advert);
+        packet.reject = Reject::Truncated;
+        return;
     };
     let [
         version_ihl,
@@ -61,44 +64,32 @@ fn v4_advert<F: Frame + ?Sized>(frame: &F, link: &Link, protocol: u8) -> Packet 
         d2,
         d3,
     ] = header;
-    advert.source = widen([s0, s1, s2, s3]);
-    let mut carrier = Carrier {
-        destination: widen([d0, d1, d2, d3]),
-        hop_limit: ttl,
-        at: 0,
-        length: 0,
-    };
+    packet.advert.source = widen([s0, s1, s2, s3]);
     let header_length = usize::from(version_ihl & 0x0f) * 4;
     let total = usize::from(u16::from_be_bytes([length_high, length_low]));
     if version_ihl >> 4 != 4 || header_length < V4_HEADER || total < header_length {
-        return if protocol == VRRP {
-            Packet::BadAdvert(advert, Reject::IpHeader)
-        } else {
-            Packet::Other
-        };
+        packet.reject = Reject::IpHeader;
+        return;
     }
     // "More fragments", or an offset: only the first fragment has the header.
-    let fragment = u16::from_be_bytes([fragment_high, fragment_low]) & 0x3fff != 0;
-    carrier.at = at + header_length;
-    carrier.length = total - header_length;
-    if protocol == AUTHENTICATION {
-        if fragment {
-            return Packet::Other;
-        }
-        if !skip_authentication(frame, &mut carrier) {
-            return Packet::Other;
-        }
-        advert.marks |= vrrp::MARK_AH;
-    } else if fragment {
-        return Packet::BadAdvert(advert, Reject::Fragment);
+    if u16::from_be_bytes([fragment_high, fragment_low]) & 0x3fff != 0 {
+        packet.reject = Reject::Fragment;
+        return;
     }
-    vrrp::classify(frame, &carrier, advert)
-}
-
-/// An AH packet that cannot be read may carry anything; a VRRP packet cannot.
-#[inline(always)]
-fn maybe_truncated(protocol: u8, advert: Advert) -> Packet {
-    if protocol == VRRP { Packet::BadAdvert(advert, Reject::Truncated) } else { Packet::Other }
+    let mut carrier = Carrier {
+        destination: widen([d0, d1, d2, d3]),
+        hop_limit: ttl,
+        at: at + header_length,
+        length: total - header_length,
+    };
+    if wrapped {
+        if !skip_authentication(frame, &mut carrier) {
+            return;
+        }
+        packet.subject = Subject::Advert;
+        packet.advert.marks |= vrrp::MARK_AH;
+    }
+    vrrp::classify(frame, &carrier, packet);
 }
 
 /// Steps over an authentication header; false where it does not lead to VRRP.
@@ -119,53 +110,60 @@ fn skip_authentication<F: Frame + ?Sized>(frame: &F, carrier: &mut Carrier) -> b
 
 /// What the IPv6 packet at `link.payload` is.
 #[inline(always)]
-pub(super) fn classify_v6<F: Frame + ?Sized>(frame: &F, link: &Link) -> Packet {
-    let at = link.payload;
-    let Some([next]) = frame.read::<1>(at + 6) else {
-        return Packet::Other;
+pub(super) fn classify_v6<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut Packet) {
+    let Some([next]) = frame.read::<1>(link.payload + 6) else {
+        return;
     };
     match next {
-        VRRP => v6_advert(frame, link),
-        ICMPV6 => nd::classify(frame, link),
-        HOP_BY_HOP | ROUTING | DESTINATION | FRAGMENT | AUTHENTICATION => hidden(frame, link, next),
-        _ => Packet::Other,
+        VRRP => v6_advert(frame, link, packet),
+        ICMPV6 => nd::classify(frame, link, packet),
+        HOP_BY_HOP | ROUTING | DESTINATION | FRAGMENT | AUTHENTICATION => {
+            hidden(frame, link, next, packet);
+        }
+        _ => {}
     }
 }
 
 #[inline(never)]
-fn v6_advert<F: Frame + ?Sized>(frame: &F, link: &Link) -> Packet {
+fn v6_advert<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut Packet) {
     let at = link.payload;
-    let mut advert = Advert::begun(IPV6, link);
-    let (Some([length_high, length_low, _, hop_limit]), Some(source), Some(destination)) =
-        (frame.read::<4>(at + 4), frame.read::<16>(at + 8), frame.read::<16>(at + 24))
-    else {
-        return Packet::BadAdvert(advert, Reject::Truncated);
+    packet.subject = Subject::Advert;
+    packet.advert.begin(IPV6, link);
+    let (Some([length_high, length_low, _, hop_limit]), Some(source), Some(destination)) = (
+        frame.read::<4>(at + 4),
+        frame.read::<16>(at + 8),
+        frame.read::<16>(at + 24),
+    ) else {
+        packet.reject = Reject::Truncated;
+        return;
     };
-    advert.source = source;
+    packet.advert.source = source;
     let carrier = Carrier {
         destination,
         hop_limit,
         at: at + V6_HEADER,
         length: usize::from(u16::from_be_bytes([length_high, length_low])),
     };
-    vrrp::classify(frame, &carrier, advert)
+    vrrp::classify(frame, &carrier, packet);
 }
 
 /// VRRP right behind one extension header is counted for what it is; longer
 /// chains are nobody's adverts.
 #[inline(never)]
-fn hidden<F: Frame + ?Sized>(frame: &F, link: &Link, header: u8) -> Packet {
+fn hidden<F: Frame + ?Sized>(frame: &F, link: &Link, header: u8, packet: &mut Packet) {
     let at = link.payload;
-    match frame.read::<1>(at + V6_HEADER) {
-        Some([VRRP]) => {
-            let mut advert = Advert::begun(IPV6, link);
-            if let Some(source) = frame.read::<16>(at + 8) {
-                advert.source = source;
-            }
-            let reject =
-                if header == FRAGMENT { Reject::Fragment } else { Reject::ExtensionHeader };
-            Packet::BadAdvert(advert, reject)
-        }
-        _ => Packet::Other,
+    // The shortest extension header has eight bytes.
+    let Some([VRRP, ..]) = frame.read::<8>(at + V6_HEADER) else {
+        return;
+    };
+    packet.subject = Subject::Advert;
+    packet.advert.begin(IPV6, link);
+    if let Some(source) = frame.read::<16>(at + 8) {
+        packet.advert.source = source;
     }
+    packet.reject = if header == FRAGMENT {
+        Reject::Fragment
+    } else {
+        Reject::ExtensionHeader
+    };
 }

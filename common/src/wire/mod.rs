@@ -23,6 +23,13 @@ pub trait Frame {
     /// The `N` bytes at `offset`.
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
+    /// See [`checksum::words`], which an implementation may run elsewhere: the
+    /// verifier would walk through the rest of a program once for every turn of
+    /// that loop, unless the loop stands in a function that it verifies apart.
+    fn words(&self, at: usize, length: usize) -> Option<u64> {
+        checksum::words(self, at, length)
+    }
+
     /// The IEEE 802.1Q tag that the device took out of the frame, if any: the
     /// tag control information, host byte order.
     fn stripped_tag(&self) -> Option<u16> {
@@ -54,23 +61,48 @@ pub const fn widen([a, b, c, d]: [u8; 4]) -> Address {
     [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
-/// What a frame is to this project.
+/// What a frame is about.
+#[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packet {
+pub enum Subject {
     /// None of our business.
-    Other,
-    /// A valid VRRP advertisement.
-    Advert(Advert),
-    /// A VRRP advertisement that no router should act on. Of the advert, what was
-    /// read before the fault was found; the rest is zero.
-    BadAdvert(Advert, Reject),
+    Other = 0,
+    /// A VRRP advertisement.
+    Advert = 1,
     /// ARP or neighbour discovery: somebody speaks of an address.
-    Neighbour(Neighbour),
-    /// ARP or neighbour discovery that is malformed.
-    BadNeighbour(Reject),
+    Neighbour = 2,
+}
+
+/// What [`classify`] found.
+///
+/// A plain structure that is filled in place, not an enum that is handed back:
+/// the kernel programs keep it off their stack of 512 bytes, and the kernel does
+/// not accept the type information of enums that carry data.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet {
+    /// What the frame is about.
+    pub subject: Subject,
+    /// What is wrong with it; [`Reject::Nothing`] if it is valid.
+    pub reject: Reject,
+    /// For [`Subject::Advert`]: what was read of it, all of it if it is valid.
+    pub advert: Advert,
+    /// For [`Subject::Neighbour`], if it is valid.
+    pub neighbour: Neighbour,
+}
+
+impl Packet {
+    /// Nothing read yet.
+    pub const UNREAD: Self = Self {
+        subject: Subject::Other,
+        reject: Reject::Nothing,
+        advert: Advert::UNREAD,
+        neighbour: Neighbour::UNREAD,
+    };
 }
 
 /// What an ARP or neighbour discovery message says.
+#[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Neighbour {
     /// [`IPV4`] (ARP) or [`IPV6`] (neighbour discovery).
@@ -87,19 +119,33 @@ pub struct Neighbour {
     pub vlan: ethernet::Vlan,
 }
 
-/// Says what `frame` is.
+impl Neighbour {
+    /// Nothing read yet.
+    pub const UNREAD: Self = Self {
+        family: 0,
+        holder: [0; 16],
+        mac: [0; 6],
+        asked: [0; 16],
+        unsolicited: false,
+        vlan: ethernet::Vlan { outer: 0, inner: 0 },
+    };
+}
+
+/// Says in `packet` what `frame` is.
 ///
 /// The order of the tests is that of the costs: a TCP segment is let go after
-/// the Ethernet header and one byte of the IP header.
+/// the Ethernet header and one byte of the IP header. What comes behind is kept
+/// out of line, each protocol with a stack frame of its own.
 #[inline(always)]
-pub fn classify<F: Frame + ?Sized>(frame: &F) -> Packet {
+pub fn classify<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) {
+    packet.subject = Subject::Other;
     let Some(link) = ethernet::parse(frame) else {
-        return Packet::Other;
+        return;
     };
     match link.ethertype {
-        ethernet::IPV4 => ip::classify_v4(frame, &link),
-        ethernet::IPV6 => ip::classify_v6(frame, &link),
-        ethernet::ARP => arp::classify(frame, &link),
-        _ => Packet::Other,
+        ethernet::IPV4 => ip::classify_v4(frame, &link, packet),
+        ethernet::IPV6 => ip::classify_v6(frame, &link, packet),
+        ethernet::ARP => arp::classify(frame, &link, packet),
+        _ => {}
     }
 }

@@ -5,7 +5,7 @@
 //! what that kernel does with the frame.
 
 use super::ethernet::Link;
-use super::{Address, Frame, IPV6, Mac, Neighbour, Packet, Reject};
+use super::{Frame, IPV6, Mac, Neighbour, Packet, Reject, Subject};
 
 const V6_HEADER: usize = 40;
 const ROUTER_ADVERTISEMENT: u8 = 134;
@@ -19,18 +19,18 @@ const TARGET_LINK_LAYER: u8 = 2;
 
 /// What the ICMPv6 message of the packet at `link.payload` says.
 #[inline(never)]
-pub(super) fn classify<F: Frame + ?Sized>(frame: &F, link: &Link) -> Packet {
-    let icmp = link.payload + V6_HEADER;
-    let Some([kind, code]) = frame.read::<2>(icmp) else {
-        return Packet::Other;
+pub(super) fn classify<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut Packet) {
+    let Some([kind, code]) = frame.read::<2>(link.payload + V6_HEADER) else {
+        return;
     };
     if !matches!(kind, ROUTER_ADVERTISEMENT | SOLICITATION | ADVERTISEMENT) {
-        return Packet::Other;
+        return;
     }
-    match read(frame, link, kind, code) {
-        Ok(neighbour) => Packet::Neighbour(neighbour),
-        Err(reject) => Packet::BadNeighbour(reject),
-    }
+    packet.subject = Subject::Neighbour;
+    packet.reject = match read(frame, link, kind, code, &mut packet.neighbour) {
+        Ok(()) => Reject::Nothing,
+        Err(reject) => reject,
+    };
 }
 
 #[inline(always)]
@@ -39,30 +39,29 @@ fn read<F: Frame + ?Sized>(
     link: &Link,
     kind: u8,
     code: u8,
-) -> Result<Neighbour, Reject> {
+    neighbour: &mut Neighbour,
+) -> Result<(), Reject> {
     let icmp = link.payload + V6_HEADER;
     let [hop_limit] = frame.read::<1>(link.payload + 7).ok_or(Reject::Neighbour)?;
-    let source: Address = frame.read::<16>(link.payload + 8).ok_or(Reject::Neighbour)?;
     if hop_limit != 255 {
         return Err(Reject::NeighbourHopLimit);
     }
     if code != 0 {
         return Err(Reject::Neighbour);
     }
-    let mut neighbour = Neighbour {
-        family: IPV6,
-        holder: source,
-        mac: link.source,
-        asked: [0; 16],
-        unsolicited: false,
-        vlan: link.vlan,
-    };
+    neighbour.family = IPV6;
+    neighbour.holder = frame
+        .read::<16>(link.payload + 8)
+        .ok_or(Reject::Neighbour)?;
+    neighbour.mac = link.source;
+    neighbour.asked = [0; 16];
+    neighbour.unsolicited = false;
+    neighbour.vlan = link.vlan;
     if kind == ROUTER_ADVERTISEMENT {
-        // A router that speaks is alive; which address its option list begins
-        // with does not matter for that.
-        return Ok(neighbour);
+        // A router that speaks is alive; its options do not matter for that.
+        return Ok(());
     }
-    let target: Address = frame.read::<16>(icmp + 8).ok_or(Reject::Neighbour)?;
+    let target = frame.read::<16>(icmp + 8).ok_or(Reject::Neighbour)?;
     let option = if kind == SOLICITATION {
         neighbour.asked = target;
         SOURCE_LINK_LAYER
@@ -75,7 +74,7 @@ fn read<F: Frame + ?Sized>(
     if let Some(mac) = link_layer_option(frame, icmp + 24, option) {
         neighbour.mac = mac;
     }
-    Ok(neighbour)
+    Ok(())
 }
 
 /// The link-layer address option, where it comes first, as everybody sends it.

@@ -5,6 +5,8 @@
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reject {
+    /// Nothing is wrong with it.
+    Nothing = 0,
     /// The frame or the IP packet ends before the message does.
     Truncated = 1,
     /// A fragment of an IP packet that carries VRRP.
@@ -36,7 +38,7 @@ pub enum Reject {
 }
 
 impl Reject {
-    /// Every reason, in the order of their numbers.
+    /// Every reason but [`Self::Nothing`], in the order of their numbers.
     pub const ALL: [Self; 14] = [
         Self::Truncated,
         Self::Fragment,
@@ -62,6 +64,7 @@ impl Reject {
     /// The reason in words.
     pub const fn words(self) -> &'static str {
         match self {
+            Self::Nothing => "valid",
             Self::Truncated => "truncated",
             Self::Fragment => "fragmented",
             Self::ExtensionHeader => "behind an IPv6 extension header",

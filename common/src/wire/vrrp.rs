@@ -48,6 +48,7 @@ const ADVERTISEMENT: u8 = 1;
 const GROUP_V4: Address = super::widen([224, 0, 0, 18]);
 
 /// A VRRP advertisement.
+#[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advert {
     /// Who sent it.
@@ -77,23 +78,29 @@ pub struct Advert {
 }
 
 impl Advert {
-    /// What is known of an advert before its IP header is read.
+    /// Nothing read yet.
+    pub const UNREAD: Self = Self {
+        source: [0; 16],
+        mac: [0; 6],
+        vlan: Vlan { outer: 0, inner: 0 },
+        family: 0,
+        vrid: 0,
+        priority: 0,
+        version: 0,
+        interval_cs: 0,
+        addresses: 0,
+        marks: 0,
+        addresses_at: 0,
+        checksum: 0,
+    };
+
+    /// Notes what is known before the IP header is read.
     #[inline(always)]
-    pub(super) const fn begun(family: u8, link: &Link) -> Self {
-        Self {
-            source: [0; 16],
-            mac: link.source,
-            vlan: link.vlan,
-            family,
-            vrid: 0,
-            priority: 0,
-            version: 0,
-            interval_cs: 0,
-            addresses: 0,
-            marks: 0,
-            addresses_at: 0,
-            checksum: 0,
-        }
+    pub(super) const fn begin(&mut self, family: u8, link: &Link) {
+        *self = Self::UNREAD;
+        self.mac = link.source;
+        self.vlan = link.vlan;
+        self.family = family;
     }
 }
 
@@ -101,7 +108,14 @@ impl Advert {
 /// 00-00-5E-00-02-{VRID} for IPv6 (RFC 9568 section 7.3).
 #[inline(always)]
 pub const fn virtual_mac(family: u8, vrid: u8) -> Mac {
-    [0x00, 0x00, 0x5e, 0x00, if family == IPV4 { 1 } else { 2 }, vrid]
+    [
+        0x00,
+        0x00,
+        0x5e,
+        0x00,
+        if family == IPV4 { 1 } else { 2 },
+        vrid,
+    ]
 }
 
 /// The IP packet around a message.
@@ -114,17 +128,13 @@ pub(super) struct Carrier {
     pub(super) length: usize,
 }
 
-/// Reads the message in `carrier`; `advert` has what the layers below told.
+/// Reads the message in `carrier`; `packet.advert` has what the layers below told.
 #[inline(always)]
-pub(super) fn classify<F: Frame + ?Sized>(
-    frame: &F,
-    carrier: &Carrier,
-    mut advert: Advert,
-) -> Packet {
-    match read(frame, carrier, &mut advert) {
-        Ok(()) => Packet::Advert(advert),
-        Err(reject) => Packet::BadAdvert(advert, reject),
-    }
+pub(super) fn classify<F: Frame + ?Sized>(frame: &F, carrier: &Carrier, packet: &mut Packet) {
+    packet.reject = match read(frame, carrier, &mut packet.advert) {
+        Ok(()) => Reject::Nothing,
+        Err(reject) => reject,
+    };
 }
 
 #[inline(always)]
@@ -185,7 +195,9 @@ fn read<F: Frame + ?Sized>(
 /// Checks length and checksum of the message.
 ///
 /// The message may be shorter than the packet (a trailer); then keepalived sums
-/// the message alone over IPv4 and the kernel sums all of it over IPv6.
+/// the message alone over IPv4 and the kernel sums all of it over IPv6. Messages
+/// and keepalived's trailer are whole 32-bit words long; with other
+/// trailers only the sum of the message counts.
 #[inline(always)]
 fn check_sum<F: Frame + ?Sized>(
     frame: &F,
@@ -204,20 +216,19 @@ fn check_sum<F: Frame + ?Sized>(
     if carrier.length > checksum::LONGEST {
         return Err(Reject::Oversized);
     }
-    let message = checksum::add_bytes(frame, carrier.at, length, 0).ok_or(Reject::Truncated)?;
-    if sum_fits(carrier, advert, v2, length, message) {
-        if carrier.length > length {
-            advert.marks |= MARK_TRAILER;
-        }
+    let sum = frame.words(carrier.at, length).ok_or(Reject::Truncated)?;
+    let trailer = carrier.length - length;
+    if trailer != 0 {
+        advert.marks |= MARK_TRAILER;
+    }
+    if sum_fits(carrier, advert, v2, length, sum) {
         return Ok(());
     }
-    if carrier.length > length {
-        // Every message length is even: the sum can go on behind it.
-        let all =
-            checksum::add_bytes(frame, carrier.at + length, carrier.length - length, message)
-                .ok_or(Reject::Truncated)?;
-        if sum_fits(carrier, advert, v2, carrier.length, all) {
-            advert.marks |= MARK_TRAILER;
+    if trailer != 0 && trailer % 4 == 0 {
+        let more = frame
+            .words(carrier.at + length, trailer)
+            .ok_or(Reject::Truncated)?;
+        if sum_fits(carrier, advert, v2, carrier.length, sum + more) {
             return Ok(());
         }
     }
@@ -226,14 +237,13 @@ fn check_sum<F: Frame + ?Sized>(
 
 /// Whether `sum` over `length` bytes is right in one of the known ways.
 #[inline(always)]
-fn sum_fits(carrier: &Carrier, advert: &mut Advert, v2: bool, length: usize, sum: u32) -> bool {
+fn sum_fits(carrier: &Carrier, advert: &mut Advert, v2: bool, length: usize, sum: u64) -> bool {
     let alone = checksum::fold(sum) == RIGHT;
     if v2 {
         return alone;
     }
     let with = |destination: &Address| {
-        let sum =
-            checksum::add_pseudo_header(&advert.source, destination, PROTOCOL, length, sum);
+        let sum = checksum::add_pseudo_header(&advert.source, destination, PROTOCOL, length, sum);
         checksum::fold(sum) == RIGHT
     };
     if with(&carrier.destination) {
@@ -258,5 +268,9 @@ fn sum_fits(carrier: &Carrier, advert: &mut Advert, v2: bool, length: usize, sum
 #[inline(always)]
 fn is_group(family: u8, destination: &Address) -> bool {
     let [first, ..] = *destination;
-    if family == IPV4 { first & 0xf0 == 0xe0 } else { first == 0xff }
+    if family == IPV4 {
+        first & 0xf0 == 0xe0
+    } else {
+        first == 0xff
+    }
 }

@@ -1,0 +1,223 @@
+//! Attaching the programs to one interface, by the best way that it allows.
+//!
+//! Ingress: native XDP, else generic XDP, else tc. XDP is not tried where
+//! somebody else's program is: it would be in the way, or replaced. Egress: tc.
+//! tc by TCX (Linux 6.6), else by a filter of the clsact qdisc. Links are pinned,
+//! so that bpftool shows whose they are.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use aya::programs::links::{FdLink, LinkOrder};
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcAttachType, qdisc_add_clsact,
+};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{XdpMode, links::PinnedLink};
+use keepfast_common::maps as names;
+use tracing::debug;
+
+use super::{Kernel, PinDirectory};
+use crate::netlink::Interface;
+use crate::netns::Namespace;
+
+/// Where a program sits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// XDP in the driver.
+    NativeXdp,
+    /// XDP in the stack.
+    GenericXdp,
+    /// tc, by a BPF link of its own.
+    Tcx,
+    /// tc, by a filter of the clsact qdisc.
+    Clsact,
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NativeXdp => "native XDP",
+            Self::GenericXdp => "generic XDP",
+            Self::Tcx => "tc (TCX)",
+            Self::Clsact => "tc (clsact)",
+        })
+    }
+}
+
+/// The programs of one interface; detached when dropped.
+#[derive(Debug)]
+pub struct Attachment {
+    /// Where received frames are seen.
+    pub ingress: Hook,
+    /// Where sent frames are seen.
+    pub egress: Hook,
+    /// Why received frames are not seen by native XDP, in words; empty if they are.
+    pub fallbacks: Vec<String>,
+    _links: [Held; 2],
+}
+
+/// A link that is held.
+#[derive(Debug)]
+enum Held {
+    /// A BPF link with its pin.
+    Pinned {
+        _link: Option<PinnedLink>,
+        path: PathBuf,
+    },
+    /// A BPF link without a pin.
+    Link { _link: FdLink },
+    /// A filter.
+    Filter { _link: SchedClassifierLink },
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Self::Pinned { path, .. } = self
+            && let Err(error) = std::fs::remove_file(&*path)
+        {
+            debug!("remove {}: {error}", path.display());
+        }
+    }
+}
+
+impl Kernel {
+    /// Attaches the programs to `interface` of `namespace`.
+    ///
+    /// # Errors
+    ///
+    /// The interface is gone, or no way works; then nothing stays attached.
+    pub fn attach(
+        &mut self,
+        namespace: &Namespace,
+        interface: &Interface,
+        pins: Option<&PinDirectory>,
+    ) -> Result<Attachment> {
+        let pin = |direction: &str| {
+            pins.map(|pins| {
+                let name = format!("{}-{}-{direction}", namespace.inode(), interface.index);
+                pins.path().join(name)
+            })
+        };
+        namespace.enter(|| {
+            let mut fallbacks = Vec::new();
+            let (ingress, ingress_link) =
+                self.attach_ingress(interface, pin("ingress"), &mut fallbacks)?;
+            let (egress, egress_link) = self
+                .attach_tc(
+                    interface,
+                    TcAttachType::Egress,
+                    pin("egress"),
+                    &mut fallbacks,
+                )
+                .with_context(|| format!("attach to what {} sends", interface.name))?;
+            Ok(Attachment {
+                ingress,
+                egress,
+                fallbacks,
+                _links: [ingress_link, egress_link],
+            })
+        })
+    }
+
+    fn attach_ingress(
+        &mut self,
+        interface: &Interface,
+        pin: Option<PathBuf>,
+        fallbacks: &mut Vec<String>,
+    ) -> Result<(Hook, Held)> {
+        if let Some(id) = interface.xdp_program {
+            fallbacks.push(format!("XDP is taken by another program (id {id})"));
+        } else {
+            for (hook, mode) in [
+                (Hook::NativeXdp, XdpMode::Driver),
+                (Hook::GenericXdp, XdpMode::Skb),
+            ] {
+                match self.attach_xdp(interface, mode, pin.clone()) {
+                    Ok(held) => return Ok((hook, held)),
+                    Err(error) => fallbacks.push(format!("{hook}: {error:#}")),
+                }
+            }
+        }
+        self.attach_tc(interface, TcAttachType::Ingress, pin, fallbacks)
+            .with_context(|| format!("attach to what {} receives", interface.name))
+    }
+
+    fn attach_xdp(
+        &mut self,
+        interface: &Interface,
+        mode: XdpMode,
+        pin: Option<PathBuf>,
+    ) -> Result<Held> {
+        let program = self.xdp()?;
+        let id = program
+            .attach_to_if_index(interface.index, mode)
+            .map_err(reason)?;
+        let link: XdpLink = program.take_link(id)?;
+        // A netlink attachment instead of a link would outlive a killed agent;
+        // dropping it here detaches it.
+        hold(
+            FdLink::try_from(link).context("need a BPF link (Linux 5.9)")?,
+            pin,
+        )
+    }
+
+    fn attach_tc(
+        &mut self,
+        interface: &Interface,
+        direction: TcAttachType,
+        pin: Option<PathBuf>,
+        fallbacks: &mut Vec<String>,
+    ) -> Result<(Hook, Held)> {
+        let name = match direction {
+            TcAttachType::Ingress => names::TC_INGRESS,
+            _ => names::TC_EGRESS,
+        };
+        let program = self.tc(name)?;
+        let order = TcAttachOptions::TcxOrder(LinkOrder::default());
+        match program.attach_with_options(&interface.name, direction, order) {
+            Ok(id) => {
+                let link = FdLink::try_from(program.take_link(id)?)?;
+                return Ok((Hook::Tcx, hold(link, pin)?));
+            }
+            Err(error) => fallbacks.push(format!("TCX: {:#}", reason(error))),
+        }
+        match qdisc_add_clsact(&interface.name) {
+            Ok(()) => {}
+            Err(error) => debug!("add clsact to {}: {error}", interface.name),
+        }
+        let filter = TcAttachOptions::Netlink(NlOptions::default());
+        let id = program
+            .attach_with_options(&interface.name, direction, filter)
+            .map_err(reason)?;
+        Ok((
+            Hook::Clsact,
+            Held::Filter {
+                _link: program.take_link(id)?,
+            },
+        ))
+    }
+}
+
+fn hold(link: FdLink, pin: Option<PathBuf>) -> Result<Held> {
+    Ok(match pin {
+        None => Held::Link { _link: link },
+        Some(path) => {
+            let pinned = link
+                .pin(&path)
+                .with_context(|| format!("pin {}", path.display()))?;
+            Held::Pinned {
+                _link: Some(pinned),
+                path,
+            }
+        }
+    })
+}
+
+/// The system's own words: the library's say only which call failed.
+fn reason(error: aya::programs::ProgramError) -> anyhow::Error {
+    let error = anyhow::Error::new(error);
+    let last = error.root_cause().to_string();
+    anyhow::Error::msg(last)
+}

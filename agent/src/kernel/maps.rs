@@ -1,0 +1,144 @@
+//! Reading and feeding the maps.
+
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuHashMap};
+use keepfast_common::counter::Counter;
+use keepfast_common::maps::{
+    self as names, AddressKey, Count, CounterKey, HoldingSlot, RouterKey, RouterSlot,
+};
+use keepfast_common::neighbour::{Holding, Watched};
+use keepfast_common::track::VirtualRouter;
+
+use super::Wire;
+
+/// The maps that the programs and the agent share.
+pub struct Maps {
+    routers: HashMap<MapData, Wire<RouterKey>, Wire<RouterSlot>>,
+    watched: HashMap<MapData, Wire<AddressKey>, Wire<Watched>>,
+    holdings: HashMap<MapData, Wire<AddressKey>, Wire<HoldingSlot>>,
+    counters: PerCpuHashMap<MapData, Wire<CounterKey>, Wire<Count>>,
+}
+
+impl Maps {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
+        fn open<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
+            let map = ebpf
+                .take_map(name)
+                .with_context(|| format!("find map {name}"))?;
+            M::try_from(map).with_context(|| format!("open map {name}"))
+        }
+        Ok(Self {
+            routers: open(ebpf, names::ROUTERS)?,
+            watched: open(ebpf, names::WATCHED)?,
+            holdings: open(ebpf, names::HOLDINGS)?,
+            counters: open(ebpf, names::COUNTERS)?,
+        })
+    }
+
+    /// Every virtual router that is tracked.
+    ///
+    /// An element that the kernel changes meanwhile may be missed or come twice.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn routers(&self) -> Result<Vec<(RouterKey, VirtualRouter)>> {
+        self.routers
+            .iter()
+            .map(|element| element.map(|(key, slot)| (key.0, slot.0.state)))
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("read map {}", names::ROUTERS))
+    }
+
+    /// One virtual router, if it is tracked.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn router(&self, key: RouterKey) -> Result<Option<VirtualRouter>> {
+        match self.routers.get(&Wire(key), 0) {
+            Ok(slot) => Ok(Some(slot.0.state)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read map {}", names::ROUTERS)),
+        }
+    }
+
+    /// Who holds a watched address, if it was ever heard of.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn holding(&self, key: AddressKey) -> Result<Option<Holding>> {
+        match self.holdings.get(&Wire(key), 0) {
+            Ok(slot) => Ok(Some(slot.0.state)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read map {}", names::HOLDINGS)),
+        }
+    }
+
+    /// Watches an address, or watches it for other reasons than before.
+    ///
+    /// # Errors
+    ///
+    /// The map is full.
+    pub fn watch(&mut self, key: AddressKey, watched: Watched) -> Result<()> {
+        self.watched
+            .insert(Wire(key), Wire(watched), 0)
+            .with_context(|| format!("write map {}", names::WATCHED))
+    }
+
+    /// Watches an address no longer, and forgets who held it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn unwatch(&mut self, key: AddressKey) -> Result<()> {
+        gone(self.watched.remove(&Wire(key)))
+            .with_context(|| format!("write map {}", names::WATCHED))?;
+        gone(self.holdings.remove(&Wire(key)))
+            .with_context(|| format!("write map {}", names::HOLDINGS))
+    }
+
+    /// Forgets a virtual router.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn forget(&mut self, key: RouterKey) -> Result<()> {
+        gone(self.routers.remove(&Wire(key)))
+            .with_context(|| format!("write map {}", names::ROUTERS))
+    }
+
+    /// Every counter that is not zero: namespace's inode number, interface index,
+    /// what, how often.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn counters(&self) -> Result<Vec<(u32, u32, Counter, u64)>> {
+        let mut counters = Vec::new();
+        for element in self.counters.iter() {
+            let (Wire(key), values) =
+                element.with_context(|| format!("read map {}", names::COUNTERS))?;
+            if let Some(counter) = Counter::from_number(key.counter) {
+                let count = values.iter().map(|value| value.0.count).sum();
+                counters.push((key.netns, key.ifindex, counter, count));
+            }
+        }
+        Ok(counters)
+    }
+}
+
+/// Removing what is not there is done.
+fn gone(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error))
+            if error.io_error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,191 @@
+//! The kernel's side as the agent sees it: loading the programs, attaching them,
+//! reading and feeding their maps.
+
+mod attach;
+mod btf;
+mod maps;
+mod pins;
+mod ring;
+mod wire;
+
+pub use attach::{Attachment, Hook};
+pub use btf::netns_offsets;
+pub use maps::Maps;
+pub use pins::{PinDirectory, ROOT as PIN_ROOT};
+pub use ring::{Events, Loss};
+pub use wire::Wire;
+
+use anyhow::{Context as _, Result};
+use aya::maps::{MapData, RingBuf};
+use aya::programs::{ProgramError, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use keepfast_common::maps as names;
+use keepfast_common::maps::NetnsOffsets;
+use tracing::{debug, warn};
+
+/// The programs, as `cargo xtask build-ebpf` made them.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/keepfast.bpf.o");
+
+/// Name of the global that aya-log's programs read.
+const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+
+/// How the programs are loaded.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// Whether the programs send debug lines.
+    pub debug: bool,
+    /// Room for this many virtual routers (and addresses, and counters); the
+    /// object's own number if `None`.
+    pub capacity: Option<u32>,
+    /// Size of the ring buffer in bytes, a power of two and a multiple of the
+    /// page size; the object's own if `None`.
+    pub ring_bytes: Option<u32>,
+}
+
+/// The loaded programs, their maps, and whether they can tell namespaces apart.
+pub struct Kernel {
+    ebpf: Ebpf,
+    maps: Maps,
+    tells_namespaces: bool,
+}
+
+impl Kernel {
+    /// Loads the programs, has the kernel verify them, and pins the maps in `pins`.
+    ///
+    /// Where the kernel does not describe its structures, the programs see all
+    /// namespaces as one; that is announced, and [`Self::tells_namespaces`] says so.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map or a program: no privilege, too old, locked down.
+    pub fn load(options: &LoadOptions, pins: Option<&PinDirectory>) -> Result<Self> {
+        let offsets = netns_offsets().unwrap_or_else(|error| {
+            warn!("kernel does not say where it keeps namespaces: {error:#}");
+            NetnsOffsets {
+                known: 0,
+                ..bytemuck::Zeroable::zeroed()
+            }
+        });
+        let offsets = Wire(offsets);
+        let level: u8 = if options.debug { 4 } else { 0 };
+        let mut loader = EbpfLoader::new();
+        loader
+            .verifier_log_level(VerifierLogLevel::VERBOSE | VerifierLogLevel::STATS)
+            .override_global(names::NETNS_OFFSETS, &offsets, true)
+            .override_global(LOG_LEVEL, &level, false);
+        if let Some(capacity) = options.capacity {
+            for name in [
+                names::ROUTERS,
+                names::WATCHED,
+                names::HOLDINGS,
+                names::COUNTERS,
+            ] {
+                loader.map_max_entries(name, capacity);
+            }
+        }
+        if let Some(bytes) = options.ring_bytes {
+            loader.map_max_entries(names::EVENTS, bytes);
+        }
+        let mut ebpf = loader
+            .load(OBJECT)
+            .context("load the kernel programs' maps")?;
+        xdp(&mut ebpf, names::XDP_INGRESS)?
+            .load()
+            .map_err(refused)?;
+        tc(&mut ebpf, names::TC_INGRESS)?.load().map_err(refused)?;
+        tc(&mut ebpf, names::TC_EGRESS)?.load().map_err(refused)?;
+        debug!("kernel programs loaded");
+        if let Some(pins) = pins {
+            pin_maps(&ebpf, pins)?;
+        }
+        let maps = Maps::take(&mut ebpf)?;
+        Ok(Self {
+            ebpf,
+            maps,
+            tells_namespaces: offsets.0.known == 1,
+        })
+    }
+
+    /// The maps.
+    pub const fn maps(&mut self) -> &mut Maps {
+        &mut self.maps
+    }
+
+    /// Whether events and maps name the network namespace.
+    pub const fn tells_namespaces(&self) -> bool {
+        self.tells_namespaces
+    }
+
+    /// The loaded object, for what has no method here.
+    pub const fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Takes the stream of events; there is one.
+    ///
+    /// # Errors
+    ///
+    /// It was taken before.
+    pub fn take_events(&mut self) -> Result<Events> {
+        let map = self
+            .ebpf
+            .take_map(names::EVENTS)
+            .context("take the ring buffer of events")?;
+        let ring: RingBuf<MapData> = map.try_into().context("open the ring buffer of events")?;
+        Events::new(ring)
+    }
+
+    fn xdp(&mut self) -> Result<&mut Xdp> {
+        xdp(&mut self.ebpf, names::XDP_INGRESS)
+    }
+
+    fn tc(&mut self, name: &str) -> Result<&mut SchedClassifier> {
+        tc(&mut self.ebpf, name)
+    }
+}
+
+/// Pins every map that has a meaning for an operator under its name.
+fn pin_maps(ebpf: &Ebpf, directory: &PinDirectory) -> Result<()> {
+    for name in names::PINNED {
+        let map = ebpf.map(name).with_context(|| format!("find map {name}"))?;
+        let path = directory.path().join(name);
+        map.pin(&path)
+            .with_context(|| format!("pin {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("find program {name}"))?;
+    program
+        .try_into()
+        .with_context(|| format!("find XDP program {name}"))
+}
+
+fn tc<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("find program {name}"))?;
+    program
+        .try_into()
+        .with_context(|| format!("find tc program {name}"))
+}
+
+/// The verifier's log is for the debug level; its last lines say what is wrong.
+fn refused(error: ProgramError) -> anyhow::Error {
+    if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = &error
+    {
+        let log = verifier_log.to_string();
+        let start = log.len().saturating_sub(9000);
+        let tail = log.get(start..).unwrap_or(&log).trim().to_owned();
+        debug!("{log}");
+        return anyhow::Error::msg(format!("{io_error}: {tail}"))
+            .context("have the kernel verify its programs");
+    }
+    anyhow::Error::new(error).context("load the kernel programs")
+}

@@ -1,0 +1,114 @@
+//! A directory of pins in the BPF file system, and what dead agents left there.
+//!
+//! Every running agent has a directory of its own below [`ROOT`] and holds a lock
+//! on it. A directory without a holder belongs to an agent that was killed: its
+//! pins keep programs attached for nobody, so whoever starts next removes it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use tracing::{info, warn};
+
+/// Where all pins are.
+pub const ROOT: &str = "/sys/fs/bpf/keepfast";
+
+const BPF_FS: &str = "/sys/fs/bpf";
+
+/// This agent's directory of pins; removed with all it holds when dropped.
+#[derive(Debug)]
+pub struct PinDirectory {
+    path: PathBuf,
+    /// Held for as long as the directory is in use.
+    _lock: Flock<File>,
+}
+
+impl PinDirectory {
+    /// Removes what dead agents left and makes a directory called `name`.
+    ///
+    /// # Errors
+    ///
+    /// There is no BPF file system, no privilege, or a live agent has that name.
+    pub fn create(name: &str) -> Result<Self> {
+        let kind = statfs(BPF_FS)
+            .with_context(|| format!("inspect {BPF_FS}"))?
+            .filesystem_type();
+        if kind != BPF_FS_MAGIC {
+            bail!("{BPF_FS} is not a BPF file system: mount one with `mount -t bpf bpf {BPF_FS}`");
+        }
+        make(Path::new(ROOT))?;
+        sweep();
+        let path = Path::new(ROOT).join(name);
+        make(&path)?;
+        let Some(lock) = try_lock(&path)? else {
+            bail!("another keepfast uses {}", path.display());
+        };
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for PinDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            warn!("remove {}: {error}", self.path.display());
+        }
+        // Goes when the last agent does.
+        match fs::remove_dir(ROOT) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+            Err(error) => warn!("remove {ROOT}: {error}"),
+        }
+    }
+}
+
+/// Removes the directories that nobody holds.
+fn sweep() {
+    let Ok(entries) = fs::read_dir(ROOT) else {
+        return;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if !path.is_dir() {
+            continue;
+        }
+        match try_lock(&path) {
+            Ok(None) => {}
+            Ok(Some(_lock)) => match fs::remove_dir_all(&path) {
+                Ok(()) => info!(
+                    "removed {}, left by a keepfast that was killed",
+                    path.display()
+                ),
+                Err(error) => warn!("remove {}: {error}", path.display()),
+            },
+            Err(error) => warn!("{error:#}"),
+        }
+    }
+}
+
+/// Makes a directory that only root can look into, if it is not there.
+fn make(path: &Path) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(error).with_context(|| format!("make {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Locks a directory; `None` where somebody else holds it.
+fn try_lock(path: &Path) -> Result<Option<Flock<File>>> {
+    let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}

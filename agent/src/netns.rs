@@ -1,0 +1,101 @@
+//! Network namespaces: finding them, and working in one for a moment.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::linux::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sched::{CloneFlags, setns};
+
+/// Where `ip netns` keeps its names.
+const NAMED: &str = "/run/netns";
+/// The namespace of the calling thread.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// A network namespace. Held open: its inode number cannot come to mean another
+/// one while this lives.
+#[derive(Debug)]
+pub struct Namespace {
+    name: Option<String>,
+    file: File,
+    inode: u32,
+}
+
+impl Namespace {
+    /// The namespace of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` is not mounted.
+    pub fn current() -> Result<Self> {
+        Self::open(None, PathBuf::from(OWN))
+    }
+
+    /// The namespace that `ip netns` knows by `name`.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name, or the name is a path.
+    pub fn named(name: &str) -> Result<Self> {
+        if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+            bail!("network namespace {name:?}: expected a name as `ip netns` lists it");
+        }
+        let path = PathBuf::from(NAMED).join(name);
+        if !path.exists() {
+            bail!(
+                "network namespace {name:?} does not exist: there is no {}",
+                path.display()
+            );
+        }
+        Self::open(Some(name.to_owned()), path)
+    }
+
+    fn open(name: Option<String>, path: PathBuf) -> Result<Self> {
+        let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
+        let metadata = file
+            .metadata()
+            .with_context(|| format!("inspect {}", path.display()))?;
+        // Inode numbers of namespaces are 32 bits wide in the kernel.
+        let inode = metadata.st_ino() as u32;
+        Ok(Self { name, file, inode })
+    }
+
+    /// Its name; `None` for the one that the agent was started in.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Its inode number, as `ls -i /run/netns` and `lsns` show it.
+    pub const fn inode(&self) -> u32 {
+        self.inode
+    }
+
+    /// Runs `work` with the calling thread in this namespace.
+    ///
+    /// # Errors
+    ///
+    /// The namespace cannot be entered, or `work` fails.
+    pub fn enter<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let own = File::open(OWN).with_context(|| format!("open {OWN}"))?;
+        let own_inode = own
+            .metadata()
+            .with_context(|| format!("inspect {OWN}"))?
+            .st_ino();
+        if own_inode as u32 == self.inode {
+            return work();
+        }
+        setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET)
+            .with_context(|| format!("enter network namespace {}", self.label()))?;
+        let result = work();
+        setns(own.as_fd(), CloneFlags::CLONE_NEWNET).context("return to own network namespace")?;
+        result
+    }
+
+    /// Its name, or its inode number.
+    pub fn label(&self) -> String {
+        self.name
+            .clone()
+            .unwrap_or_else(|| format!("{} (own)", self.inode))
+    }
+}
