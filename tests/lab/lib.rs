@@ -30,6 +30,8 @@ pub mod require;
 
 pub mod leftovers;
 
+pub mod binary;
+
 pub mod process;
 
 pub mod workdir;
