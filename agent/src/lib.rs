@@ -14,6 +14,8 @@ pub mod netlink;
 
 pub mod netns;
 
+pub mod watch;
+
 pub mod tracker;
 
 pub mod pcap;

@@ -1,12 +1,13 @@
 //! keepfast: see [`keepfast::cli`] for what it does and [`keepfast::exit`] for
 //! what it exits with.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
 use keepfast::cli::{Cli, Command};
-use keepfast::{exit, replay};
+use keepfast::{exit, replay, watch};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -28,7 +29,8 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<()> {
     match command {
-        Command::Watch(_) | Command::Check(_) => anyhow::bail!("this part is not built yet"),
+        Command::Watch(args) => watch::run(args),
+        Command::Check(_) => anyhow::bail!("this part is not built yet"),
         Command::Replay(args) => replay::run(args),
     }
 }
@@ -54,5 +56,6 @@ fn trace(verbose: u8) {
         .with_env_filter(EnvFilter::new(levels))
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
 }

@@ -18,7 +18,8 @@ const OWN: &str = "/proc/thread-self/ns/net";
 #[derive(Debug)]
 pub struct Namespace {
     name: Option<String>,
-    file: File,
+    /// `None` when it was let go.
+    file: Option<File>,
     inode: u32,
 }
 
@@ -58,7 +59,11 @@ impl Namespace {
             .with_context(|| format!("inspect {}", path.display()))?;
         // Inode numbers of namespaces are 32 bits wide in the kernel.
         let inode = metadata.st_ino() as u32;
-        Ok(Self { name, file, inode })
+        Ok(Self {
+            name,
+            file: Some(file),
+            inode,
+        })
     }
 
     /// Its name; `None` for the one that the agent was started in.
@@ -85,11 +90,28 @@ impl Namespace {
         if own_inode as u32 == self.inode {
             return work();
         }
-        setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET)
+        let file = self
+            .file
+            .as_ref()
+            .with_context(|| format!("network namespace {} is gone", self.label()))?;
+        setns(file.as_fd(), CloneFlags::CLONE_NEWNET)
             .with_context(|| format!("enter network namespace {}", self.label()))?;
         let result = work();
         setns(own.as_fd(), CloneFlags::CLONE_NEWNET).context("return to own network namespace")?;
         result
+    }
+
+    /// Whether its name still stands for it; the own one has none to lose.
+    pub fn is_still_named(&self) -> bool {
+        self.name.as_ref().is_none_or(|name| {
+            std::fs::metadata(PathBuf::from(NAMED).join(name))
+                .is_ok_and(|metadata| metadata.st_ino() as u32 == self.inode)
+        })
+    }
+
+    /// Lets it go: nothing here keeps it alive from now on.
+    pub fn release(&mut self) {
+        self.file = None;
     }
 
     /// Its name, or its inode number.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use keepfast_common::maps::NetnsOffsets;
 
 /// Where the running kernel describes itself.
-pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 const MAGIC: u16 = 0xeb9f;
 const STRUCT: u32 = 4;

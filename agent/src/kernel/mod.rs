@@ -3,6 +3,7 @@
 
 mod attach;
 mod btf;
+mod debug;
 mod maps;
 mod pins;
 mod ring;
@@ -10,6 +11,7 @@ mod wire;
 
 pub use attach::{Attachment, Hook};
 pub use btf::netns_offsets;
+pub use debug::DebugLines;
 pub use maps::Maps;
 pub use pins::{PinDirectory, ROOT as PIN_ROOT};
 pub use ring::{Events, Loss};
@@ -70,7 +72,7 @@ impl Kernel {
         let level: u8 = if options.debug { 4 } else { 0 };
         let mut loader = EbpfLoader::new();
         loader
-            .verifier_log_level(VerifierLogLevel::VERBOSE | VerifierLogLevel::STATS)
+            .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(names::NETNS_OFFSETS, &offsets, true)
             .override_global(LOG_LEVEL, &level, false);
         if let Some(capacity) = options.capacity {
@@ -135,6 +137,15 @@ impl Kernel {
         Events::new(ring)
     }
 
+    /// Takes the stream of debug lines; there is one.
+    ///
+    /// # Errors
+    ///
+    /// It was taken before, or no runtime is there to wait for it.
+    pub fn take_debug_lines(&mut self) -> Result<DebugLines> {
+        DebugLines::take(&mut self.ebpf)
+    }
+
     fn xdp(&mut self) -> Result<&mut Xdp> {
         xdp(&mut self.ebpf, names::XDP_INGRESS)
     }
@@ -181,7 +192,7 @@ fn refused(error: ProgramError) -> anyhow::Error {
     } = &error
     {
         let log = verifier_log.to_string();
-        let start = log.len().saturating_sub(9000);
+        let start = log.len().saturating_sub(600);
         let tail = log.get(start..).unwrap_or(&log).trim().to_owned();
         debug!("{log}");
         return anyhow::Error::msg(format!("{io_error}: {tail}"))

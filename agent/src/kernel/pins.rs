@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::{info, warn};
 
@@ -34,12 +35,7 @@ impl PinDirectory {
     ///
     /// There is no BPF file system, no privilege, or a live agent has that name.
     pub fn create(name: &str) -> Result<Self> {
-        let kind = statfs(BPF_FS)
-            .with_context(|| format!("inspect {BPF_FS}"))?
-            .filesystem_type();
-        if kind != BPF_FS_MAGIC {
-            bail!("{BPF_FS} is not a BPF file system: mount one with `mount -t bpf bpf {BPF_FS}`");
-        }
+        mount_if_missing()?;
         make(Path::new(ROOT))?;
         sweep();
         let path = Path::new(ROOT).join(name);
@@ -68,6 +64,26 @@ impl Drop for PinDirectory {
             Err(error) => warn!("remove {ROOT}: {error}"),
         }
     }
+}
+
+/// Mounts the BPF file system, as bpftool does, where the system has not; `ip
+/// netns exec`, too, shows its command a `/sys` without it.
+fn mount_if_missing() -> Result<()> {
+    let kind = statfs(BPF_FS)
+        .with_context(|| format!("inspect {BPF_FS}"))?
+        .filesystem_type();
+    if kind != BPF_FS_MAGIC {
+        mount(
+            Some("bpf"),
+            BPF_FS,
+            Some("bpf"),
+            MsFlags::empty(),
+            Some("mode=0700"),
+        )
+        .with_context(|| format!("mount the BPF file system at {BPF_FS}"))?;
+        info!("mounted the BPF file system at {BPF_FS}");
+    }
+    Ok(())
 }
 
 /// Removes the directories that nobody holds.
