@@ -25,6 +25,10 @@ static NETNS_OFFSETS: Global<NetnsOffsets> = Global::new(NetnsOffsets {
 
 /// A frame where it was seen.
 pub(crate) trait Sighting: Frame {
+    /// What the helpers know the frame by.
+    type Context: EbpfContext;
+    /// What the helpers know the frame by.
+    fn context(&self) -> &Self::Context;
     /// Index of the interface in its namespace.
     fn ifindex(&self) -> u32;
     /// Inode number of the network namespace, 0 where the kernel does not tell.
@@ -48,6 +52,13 @@ impl Frame for XdpFrame<'_> {
 }
 
 impl Sighting for XdpFrame<'_> {
+    type Context = XdpContext;
+
+    #[inline(always)]
+    fn context(&self) -> &XdpContext {
+        self.0
+    }
+
     #[inline(always)]
     fn ifindex(&self) -> u32 {
         self.0.ingress_ifindex() as u32
@@ -132,6 +143,13 @@ impl Frame for TcFrame<'_> {
 }
 
 impl Sighting for TcFrame<'_> {
+    type Context = TcContext;
+
+    #[inline(always)]
+    fn context(&self) -> &TcContext {
+        self.context
+    }
+
     #[inline(always)]
     fn ifindex(&self) -> u32 {
         // SAFETY: a field of the program's own context.
