@@ -38,7 +38,7 @@ impl Place {
                     told_ns: 0,
                 };
                 // Fails where another CPU was faster (its element serves) or the map is full.
-                let _made = COUNTERS.insert(&key, &fresh, u64::from(BPF_NOEXIST));
+                let _made = COUNTERS.insert(&key, fresh, u64::from(BPF_NOEXIST));
                 COUNTERS.get_ptr_mut(&key)?
             }
         };

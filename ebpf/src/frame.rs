@@ -244,8 +244,6 @@ fn netns_of(device: *mut c_void, offsets: &NetnsOffsets) -> u32 {
         return 0;
     };
     // SAFETY: as in `follow`.
-    match unsafe { bpf_probe_read_kernel(net.byte_add(offsets.net_inum as usize).cast::<u32>()) } {
-        Ok(inum) => inum,
-        Err(_) => 0,
-    }
+    unsafe { bpf_probe_read_kernel(net.byte_add(offsets.net_inum as usize).cast::<u32>()) }
+        .unwrap_or_default()
 }

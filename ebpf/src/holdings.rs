@@ -39,7 +39,7 @@ fn announced(place: &Place, scratch: &mut Scratch, local: bool) {
     } = scratch;
     let key = key_of(place, neighbour.family, &neighbour.holder);
     // SAFETY: the agent replaces elements whole; a torn read is one missed message.
-    let Some(watched) = (unsafe { WATCHED.get(&key) }) else {
+    let Some(watched) = (unsafe { WATCHED.get(key) }) else {
         return;
     };
     let watched = *watched;
@@ -66,7 +66,7 @@ fn announced(place: &Place, scratch: &mut Scratch, local: bool) {
 fn asked(place: &Place, neighbour: &Neighbour) {
     let key = key_of(place, neighbour.family, &neighbour.asked);
     // SAFETY: as in `announced`.
-    let Some(watched) = (unsafe { WATCHED.get(&key) }) else {
+    let Some(watched) = (unsafe { WATCHED.get(key) }) else {
         return;
     };
     let watched = *watched;
@@ -154,7 +154,7 @@ fn master_of(place: &Place, family: u8, watched: &Watched) -> Mac {
         vrid: watched.vrid,
         reserved: 0,
     };
-    match VIRTUAL_ROUTERS.get_ptr(&key) {
+    match VIRTUAL_ROUTERS.get_ptr(key) {
         // SAFETY: the element lives as long as this program runs; the address
         // changes at a change of master alone, whose announcements follow it.
         Some(slot) => unsafe { (*slot).state.master.mac },

@@ -32,7 +32,7 @@ pub(crate) unsafe fn arm(
     // SAFETY: passed on to the helpers, which check them.
     unsafe {
         let timer = &raw mut (*head).timer;
-        let initialised = i64::from(bpf_timer_init(timer, map, CLOCK_MONOTONIC));
+        let initialised = bpf_timer_init(timer, map, CLOCK_MONOTONIC);
         if initialised != 0 && initialised != -EBUSY {
             return false;
         }
@@ -59,11 +59,7 @@ unsafe fn start(timer: *mut bpf_timer, deadline_ns: u64) -> bool {
     // SAFETY: as the caller promises. Relative, for absolute times need Linux 6.4.
     unsafe {
         let now = bpf_ktime_get_ns();
-        let wait = if deadline_ns > now {
-            deadline_ns - now
-        } else {
-            0
-        };
+        let wait = deadline_ns.saturating_sub(now);
         bpf_timer_start(timer, wait, 0) == 0
     }
 }

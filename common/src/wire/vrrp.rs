@@ -224,7 +224,7 @@ fn check_sum<F: Frame + ?Sized>(
     if sum_fits(carrier, advert, v2, length, sum) {
         return Ok(());
     }
-    if trailer != 0 && trailer % 4 == 0 {
+    if trailer != 0 && trailer.is_multiple_of(4) {
         let more = frame
             .words(carrier.at + length, trailer)
             .ok_or(Reject::Truncated)?;
