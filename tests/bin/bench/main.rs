@@ -1,0 +1,91 @@
+//! Measures the kernel programs and the agent, and sets the numbers beside what was promised.
+//!
+//! `cargo xtask bench [cost] [latency] [timer] [scale]`, as root; all of them without a name.
+//! Prints tables and writes them as JSON to `target/bench/keepfast.json`. A target that is missed
+//! is told, not an error: it may be the machine's fault. A wrong, lost or missing event is one.
+//!
+//! All traffic is inside namespaces made here, which go with what made them.
+
+use anyhow::{Context, Result, bail};
+use lab::require::{Need, require};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use report::Findings;
+use std::env;
+
+/// VRRP adverts.
+mod advert;
+
+/// Namespaces and links for them.
+mod network;
+
+/// An agent in this process.
+mod watch;
+
+/// Any agent, from outside.
+mod subject;
+
+/// Percentiles.
+mod spread;
+
+/// Tables and JSON.
+mod report;
+
+// The measurements.
+mod cost;
+mod latency;
+mod scale;
+mod timer;
+
+/// A measurement's name and what does it.
+type Measurement = (&'static str, fn() -> Result<Findings>);
+
+const MEASUREMENTS: [Measurement; 4] = [
+    ("cost", cost::measure),
+    ("latency", latency::measure),
+    ("timer", timer::measure),
+    ("scale", scale::measure),
+];
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    raise_file_limit()?;
+    if let Some((first, namespaces)) = arguments.split_first()
+        && first == scale::WATCH
+    {
+        return scale::watch(namespaces);
+    }
+    let chosen = choose(&arguments)?;
+    if !require(&[Need::Root, Need::Tool("ip")]) {
+        return Ok(());
+    }
+    println!("{:#}", report::machine()?);
+    let mut all = Vec::new();
+    for (name, measure) in chosen {
+        let findings = measure().with_context(|| format!("measure {name}"))?;
+        findings.print();
+        all.push((name, findings));
+    }
+    let file = report::write(&all)?;
+    println!("\nwritten to {}", file.display());
+    Ok(())
+}
+
+fn choose(names: &[String]) -> Result<Vec<Measurement>> {
+    if names.is_empty() {
+        return Ok(MEASUREMENTS.to_vec());
+    }
+    let find = |name: &String| MEASUREMENTS.into_iter().find(|(known, _)| known == name);
+    names
+        .iter()
+        .map(|name| match find(name) {
+            Some(measurement) => Ok(measurement),
+            None => bail!("there is no {name}: expected cost, latency, timer or scale"),
+        })
+        .collect()
+}
+
+/// A thousand namespaces, and what is attached in them, are held open.
+fn raise_file_limit() -> Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("ask how many files")?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("allow more files")
+}

@@ -1,0 +1,164 @@
+//! A process that watches, seen from outside: what it holds, what it takes, what it prints.
+
+use anyhow::{Context, Result, bail};
+use lab::clock;
+use lab::workdir::WorkDir;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+/// Open files that a process may have where nobody says otherwise; one that needs more has to
+/// raise this itself.
+const USUAL_FILES: u64 = 1_024;
+
+/// A running process, ended when this is dropped.
+pub(crate) struct Subject {
+    child: Child,
+    lines: Receiver<(u64, String)>,
+    directory: WorkDir,
+}
+
+impl Subject {
+    /// Starts it.
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let directory = WorkDir::new("subject")?;
+        let errors = File::create(directory.file("log")).context("make a log")?;
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("ask how many files")?;
+        let prepare = move || {
+            setrlimit(Resource::RLIMIT_NOFILE, USUAL_FILES.min(most), most)?;
+            // It would go on for ever where this process is killed.
+            prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)
+        };
+        // SAFETY: between fork and exec the closure makes two system calls and allocates nothing.
+        unsafe { command.pre_exec(prepare) };
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .context("start the process that watches")?;
+        let output = child.stdout.take().context("read what it prints")?;
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let Ok(now) = clock::monotonic_ns() else {
+                    break;
+                };
+                if send.send((now, line)).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self {
+            child,
+            lines,
+            directory,
+        })
+    }
+
+    /// The next line it prints, and when that was read.
+    ///
+    /// # Errors
+    /// When none comes for `limit`; with what it complained about.
+    pub(crate) fn line(&self, limit: Duration) -> Result<(u64, String)> {
+        self.lines
+            .recv_timeout(limit)
+            .with_context(|| format!("no line for {limit:?}; it said: {}", self.complaints()))
+    }
+
+    /// How many BPF links it holds.
+    ///
+    /// # Errors
+    /// When it has ended; with what it complained about.
+    pub(crate) fn links(&mut self) -> Result<usize> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("{status}: {}", self.complaints());
+        }
+        self.count_files("anon_inode:bpf_link")
+    }
+
+    /// Its resident memory, in bytes.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        let status = fs::read_to_string(self.proc("status")).context("ask for its memory")?;
+        let kilobytes = field(&status, "VmRSS:").context("find its memory")?;
+        Ok(kilobytes * 1024)
+    }
+
+    /// What its maps and programs take in the kernel, in bytes.
+    pub(crate) fn kernel_memory(&self) -> Result<u64> {
+        let mut objects = BTreeMap::new();
+        for entry in fs::read_dir(self.proc("fdinfo")).context("list its files")? {
+            // A file may be closed meanwhile.
+            let Ok(info) = fs::read_to_string(entry?.path()) else {
+                continue;
+            };
+            for kind in ["map_id:", "prog_id:"] {
+                // A link names its program too, but has no memory to tell of.
+                if let (Some(id), Some(bytes)) = (field(&info, kind), field(&info, "memlock:")) {
+                    objects.insert((kind, id), bytes);
+                }
+            }
+        }
+        Ok(objects.values().sum())
+    }
+
+    fn count_files(&self, target: &str) -> Result<usize> {
+        let mut count = 0;
+        for entry in fs::read_dir(self.proc("fd")).context("list its files")? {
+            let is = fs::read_link(entry?.path()).is_ok_and(|found| found.as_os_str() == target);
+            count += usize::from(is);
+        }
+        Ok(count)
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        format!("/proc/{}/{file}", self.child.id()).into()
+    }
+
+    fn complaints(&self) -> String {
+        fs::read_to_string(self.directory.file("log")).unwrap_or_default()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_none() {
+            kill(
+                Pid::from_raw(self.child.id().cast_signed()),
+                Signal::SIGTERM,
+            )?;
+        }
+        let limit = Duration::from_secs(60);
+        let ended = lab::wait::until("its end", limit, || match self.child.try_wait() {
+            Ok(Some(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        if ended.is_err() {
+            self.child.kill()?;
+            self.child.wait()?;
+        }
+        ended
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("end the process that watches: {error:#}");
+        }
+    }
+}
+
+/// The number behind `name` at the start of a line.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
