@@ -16,6 +16,8 @@ pub mod netns;
 
 pub mod watch;
 
+pub mod check;
+
 pub mod tracker;
 
 pub mod pcap;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use keepfast::cli::{Cli, Command};
-use keepfast::{exit, replay, watch};
+use keepfast::{check, exit, replay, watch};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<()> {
     match command {
         Command::Watch(args) => watch::run(args),
-        Command::Check(_) => anyhow::bail!("this part is not built yet"),
+        Command::Check(args) => check::run(args),
         Command::Replay(args) => replay::run(args),
     }
 }
