@@ -69,25 +69,27 @@ fn tracked(adverts: &[Advert], observer: &Observer) -> Vec<Transition> {
     let mut router = VirtualRouter::UNKNOWN;
     let mut changes = Changes::NONE;
     let mut told = Vec::new();
+    let mut clock = 0;
     for advert in adverts {
-        pass_until(&mut router, advert.time_ns, &mut told);
+        pass_until(&mut router, clock, advert.time_ns, &mut told);
+        clock = advert.time_ns;
         let speaker = party(advert, observer);
         router.heard(&speaker, &mut changes);
         tell(&changes, advert.time_ns, &mut told);
     }
-    pass_until(&mut router, observer.until_ns, &mut told);
+    pass_until(&mut router, clock, observer.until_ns, &mut told);
     told
 }
 
-fn pass_until(router: &mut VirtualRouter, now: u64, told: &mut Vec<Transition>) {
+fn pass_until(router: &mut VirtualRouter, mut clock: u64, now: u64, told: &mut Vec<Transition>) {
     let mut changes = Changes::NONE;
-    let mut clock = told.last().map_or(0, |transition| transition.time_ns);
     loop {
         let deadline = router.next_deadline();
         if deadline == 0 || deadline >= now {
             return;
         }
-        // A deadline may be over when it becomes known: that of a rival who is master now.
+        // A deadline may be over when it becomes known: that of a rival who is master now, or of
+        // a master whose down time is shorter since the own router resigned.
         clock = clock.max(deadline);
         router.expire(clock, &mut changes);
         tell(&changes, clock, told);

@@ -212,8 +212,9 @@ impl<'a> Teller<'a> {
     }
 
     fn hear(&mut self, advert: Advert) {
-        if self.is_own(&advert) && advert.priority > 0 {
-            self.own_priority = Some(advert.priority);
+        if self.is_own(&advert) {
+            // After it resigned, nothing on this host waits for a down time.
+            self.own_priority = (advert.priority > 0).then_some(advert.priority);
         }
         let reigning = matches!(self.seat, Seat::Held | Seat::Late);
         let of_master = reigning
