@@ -95,17 +95,11 @@ impl Capture {
     /// # Errors
     /// When the kernel dropped frames, so that the recording has holes.
     pub fn stop(mut self) -> Result<Recording> {
-        loop {
-            let Report {
-                captured,
-                received,
-                dropped,
-            } = self.report()?;
-            ensure!(dropped == 0, "the kernel dropped {dropped} frames");
-            if captured >= received {
-                break;
-            }
-        }
+        // tcpdump sleeps only when it has read every frame there is. Its counters do not tell:
+        // a frame that came before its filter is received but never captured.
+        process::wait_asleep(self.process.pid()).context("wait until tcpdump has read all")?;
+        let dropped = self.report()?.dropped;
+        ensure!(dropped == 0, "the kernel dropped {dropped} frames");
         self.process.stop(Signal::SIGINT)?;
         let Self {
             directory,
@@ -132,21 +126,19 @@ impl Capture {
 /// tcpdump's line of counters.
 struct Report {
     captured: u64,
-    received: u64,
     dropped: u64,
 }
 
 impl Report {
     fn parse(line: &str) -> Option<Self> {
         let counters = line.strip_prefix("tcpdump: ")?;
-        let mut numbers = counters
-            .split(", ")
-            .map(|part| part.split(' ').next()?.parse().ok());
-        let mut next = || numbers.next().flatten();
+        let number = |part: &str| part.split(' ').next()?.parse().ok();
+        let [captured, _received, dropped] = counters.split(", ").collect::<Vec<_>>()[..] else {
+            return None;
+        };
         Some(Self {
-            captured: next()?,
-            received: next()?,
-            dropped: next()?,
+            captured: number(captured)?,
+            dropped: number(dropped)?,
         })
     }
 }
@@ -245,4 +237,18 @@ fn read_frames(path: &Path) -> Result<Vec<Vec<u8>>> {
     }
     ensure!(rest.is_empty(), "the capture ends within a record");
     Ok(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counters_of_tcpdump_are_read() {
+        let line = "tcpdump: 1 packet captured, 3 packets received by filter, \
+                    2 packets dropped by kernel";
+        let Report { captured, dropped } = Report::parse(line).unwrap();
+        assert_eq!((captured, dropped), (1, 2));
+        assert!(Report::parse("tcpdump: listening on br0, link-type EN10MB").is_none());
+    }
 }

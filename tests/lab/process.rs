@@ -212,14 +212,35 @@ pub fn children(pid: Pid) -> Vec<Pid> {
 /// # Errors
 /// When it still runs after five seconds.
 pub fn wait_gone(pid: Pid) -> Result<()> {
-    wait::until(&format!("the end of process {pid}"), PATIENCE, || {
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-            return Ok(());
-        };
-        // The state is the first field after the name, which is in brackets.
-        match stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()) {
-            Some([b'Z' | b'X', ..]) => Ok(()),
-            _ => Err(stat),
-        }
-    })
+    wait::until(
+        &format!("the end of process {pid}"),
+        PATIENCE,
+        || match state(pid) {
+            None | Some(b'Z' | b'X') => Ok(()),
+            Some(state) => Err(format!("state {}", char::from(state))),
+        },
+    )
+}
+
+/// Waits until a process sleeps: it has done all that there was to do.
+///
+/// # Errors
+/// When it does not within five seconds.
+pub fn wait_asleep(pid: Pid) -> Result<()> {
+    wait::until(
+        &format!("sleep of process {pid}"),
+        PATIENCE,
+        || match state(pid) {
+            Some(b'S') => Ok(()),
+            other => Err(format!("state {:?}", other.map(char::from))),
+        },
+    )
+}
+
+/// The letter that /proc gives for a process's state; none if it is gone.
+fn state(pid: Pid) -> Option<u8> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // It is the first field after the name, which is in brackets.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.bytes().next()
 }
