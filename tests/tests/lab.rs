@@ -17,7 +17,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-const FAST: Duration = Duration::from_millis(100);
+/// Fast enough for a test, and slow enough for routers that wait for a busy processor.
+const FAST: Duration = Duration::from_millis(300);
 const LIMIT: Duration = Duration::from_secs(10);
 const A: &str = "10.99.0.1";
 const B: &str = "10.99.0.2";
@@ -79,10 +80,19 @@ impl Network {
             until_ns,
         };
         let expected = Expected::derive(&adverts, &observer).unwrap();
-        let history = expected.of(false, 7).iter();
-        history
+        let mut history: Vec<_> = expected
+            .of(false, 7)
+            .iter()
             .map(|transition| (transition.kind, transition.router.to_string()))
-            .collect()
+            .collect();
+        // On a busy machine an advert may truly be late; the next one then ends the matter.
+        while let Some(late) = history
+            .windows(2)
+            .position(|pair| (pair[0].0, pair[1].0) == (Kind::AdvertLate, Kind::AdvertResumed))
+        {
+            history.drain(late..late + 2);
+        }
+        history
     }
 }
 
