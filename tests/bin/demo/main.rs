@@ -4,7 +4,7 @@
 //! `cargo xtask demo` runs it as root. With `--keep` the network stands afterwards, to be played
 //! with, until Ctrl-C. All times are of CLOCK_MONOTONIC.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use lab::capture::{Capture, VRRP};
 use lab::clock::monotonic_ns;
 use lab::keepalived::Keepalived;
@@ -12,6 +12,7 @@ use lab::leftovers::Snapshot;
 use lab::prober::Prober;
 use lab::segment::BRIDGE;
 use std::env;
+use std::process::ExitCode;
 use std::time::Duration;
 
 mod interrupt;
@@ -29,7 +30,17 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// So many answers are a service.
 const SERVICE: u64 = 100;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match demonstrate() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demonstrate() -> Result<()> {
     let keep = match &env::args().skip(1).collect::<Vec<_>>()[..] {
         [] => false,
         [flag] if flag == "--keep" => true,
@@ -41,11 +52,19 @@ fn main() -> Result<()> {
     );
     interrupt::catch()?;
     let before = Snapshot::of_this_process()?;
-    let shown = show(keep);
-    let removed = before.check().context("something is left");
-    shown.and(removed)?;
-    println!("\nRemoved: every namespace, process, file and BPF pin of this demonstration.");
-    Ok(())
+    // Ctrl-C in a terminal ends the children too, and then some wait fails because of that.
+    let shown = show(keep).map_err(|error| match interrupt::came() {
+        true => anyhow!("interrupted"),
+        false => error,
+    });
+    match (shown, before.check().context("something is left")) {
+        (shown, Ok(())) => {
+            println!("\nRemoved: all namespaces, processes and files of this demonstration.");
+            shown
+        }
+        (Ok(()), left) => left,
+        (Err(error), Err(left)) => Err(left.context(error.to_string())),
+    }
 }
 
 fn show(keep: bool) -> Result<()> {

@@ -59,7 +59,8 @@ pub(crate) fn tell(cut: &Cut, takeover: &Takeover) -> Result<String> {
         text,
         "\nThe client was without answers for {:.3} s; {} of its questions were lost. That is\n\
          keepalived's own time: after the last advert, a backup of priority {SECOND_PRIORITY} \
-         waits\n3 x 1 s + skew {:.3} s = {:.3} s.",
+         waits\n3 x 1 s + skew {:.3} s = {:.3} s. keepfast, which had not heard that priority, \
+         reckoned\nwith the master's.",
         outage.length().as_secs_f64(),
         cut.probes.lost(),
         skew.as_secs_f64(),

@@ -1,7 +1,7 @@
 //! `keepfast watch --json` as a child, and its lines in words as they come.
 
 use crate::interrupt;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use keepfast::kernel::PIN_ROOT;
 use lab::binary;
 use lab::netns::Namespace;
@@ -52,7 +52,7 @@ impl Watch {
         let told = &self.told;
         self.process.wait_log(what, limit, |log| {
             if interrupt::came() {
-                return Some(Err(anyhow::anyhow!("interrupted")));
+                return Some(Err(anyhow!("interrupted")));
             }
             tell_new(log, told, &wanted).transpose()
         })?
