@@ -17,9 +17,10 @@ pub use pins::{PinDirectory, ROOT as PIN_ROOT};
 pub use ring::{Events, Loss};
 pub use wire::Wire;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{ProgramError, SchedClassifier, Xdp};
+use aya::programs::{ProgramError, ProgramType, SchedClassifier, Xdp};
+use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use keepfast_common::maps as names;
 use keepfast_common::maps::NetnsOffsets;
@@ -61,14 +62,7 @@ impl Kernel {
     ///
     /// The kernel refuses a map or a program: no privilege, too old, locked down.
     pub fn load(options: &LoadOptions, pins: Option<&PinDirectory>) -> Result<Self> {
-        let offsets = netns_offsets().unwrap_or_else(|error| {
-            warn!("kernel does not say where it keeps namespaces: {error:#}");
-            NetnsOffsets {
-                known: 0,
-                ..bytemuck::Zeroable::zeroed()
-            }
-        });
-        let offsets = Wire(offsets);
+        let offsets = Wire(offsets_or_none());
         let level: u8 = if options.debug { 4 } else { 0 };
         let mut loader = EbpfLoader::new();
         loader
@@ -155,6 +149,24 @@ impl Kernel {
     }
 }
 
+/// Where the kernel keeps namespaces; not known where the programs may not look.
+fn offsets_or_none() -> NetnsOffsets {
+    let offsets = netns_offsets().and_then(|offsets| {
+        // Lockdown in its confidentiality mode takes the helper away.
+        match is_helper_supported(ProgramType::Xdp, BpfHelper::BPF_FUNC_probe_read_kernel) {
+            Ok(false) => bail!("programs may not read the kernel's memory (lockdown?)"),
+            _ => Ok(offsets),
+        }
+    });
+    offsets.unwrap_or_else(|error| {
+        warn!("network namespaces cannot be told apart: {error:#}");
+        NetnsOffsets {
+            known: 0,
+            ..bytemuck::Zeroable::zeroed()
+        }
+    })
+}
+
 /// Pins every map that has a meaning for an operator under its name.
 fn pin_maps(ebpf: &Ebpf, directory: &PinDirectory) -> Result<()> {
     for name in names::PINNED {
@@ -186,17 +198,18 @@ fn tc<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
 
 /// The verifier's log is for the debug level; its last lines say what is wrong.
 fn refused(error: ProgramError) -> anyhow::Error {
-    if let ProgramError::LoadError {
-        io_error,
-        verifier_log,
-    } = &error
-    {
-        let log = verifier_log.to_string();
-        let start = log.len().saturating_sub(600);
-        let tail = log.get(start..).unwrap_or(&log).trim().to_owned();
-        debug!("{log}");
-        return anyhow::Error::msg(format!("{io_error}: {tail}"))
-            .context("have the kernel verify its programs");
-    }
-    anyhow::Error::new(error).context("load the kernel programs")
+    let error = match error {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
+            let log = verifier_log.to_string();
+            debug!("{log}");
+            let start = log.len().saturating_sub(600);
+            let tail = log.get(start..).unwrap_or(&log).trim().to_owned();
+            anyhow::Error::new(io_error).context(tail)
+        }
+        error => anyhow::Error::new(error),
+    };
+    error.context("have the kernel verify its programs")
 }

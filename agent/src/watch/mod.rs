@@ -168,11 +168,24 @@ impl Watch {
         args: &WatchArgs,
         changed: &mpsc::Sender<usize>,
     ) -> Result<()> {
+        let netns = if self.kernel.tells_namespaces() {
+            namespace.inode()
+        } else if self.sites.is_empty() {
+            0
+        } else {
+            return Err(BadInput(
+                "this kernel does not let its programs tell network namespaces apart: \
+                 expected one namespace only"
+                    .to_owned(),
+            )
+            .into());
+        };
         let mut site = Site::open(
             namespace,
             self.sites.len(),
             args.interface.clone(),
             changed.clone(),
+            netns,
         )?;
         let snapshot = site.look().await?;
         site.demand_named(&snapshot)?;
@@ -224,12 +237,7 @@ impl Watch {
     /// Prints the line of one event.
     fn tell(&mut self, event: &Event) -> Result<()> {
         self.told.note(event);
-        let site = self.sites.iter().find(|site| site.inode() == event.netns);
-        let site = site.or(if event.netns == 0 {
-            self.sites.first()
-        } else {
-            None
-        });
+        let site = self.sites.iter().find(|site| site.netns() == event.netns);
         let unknown = format!("if{}", event.ifindex);
         let place = Place {
             interface: site
@@ -260,7 +268,7 @@ impl Watch {
         let Some(router) = self.kernel.maps().router(key)? else {
             return Ok(());
         };
-        if let Some(site) = self.sites.iter_mut().find(|site| site.inode() == key.netns) {
+        if let Some(site) = self.sites.iter_mut().find(|site| site.netns() == key.netns) {
             site.learn(&key, &router, self.kernel.maps())?;
         }
         Ok(())

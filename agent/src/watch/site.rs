@@ -30,6 +30,8 @@ pub(super) struct Site {
     wanted: Vec<String>,
     watched: BTreeMap<u32, Watched>,
     addresses: Addresses,
+    /// What the programs call the namespace: its inode number, or 0.
+    netns: u32,
 }
 
 /// An interface that is watched.
@@ -39,28 +41,31 @@ struct Watched {
 }
 
 impl Site {
-    /// Listens to changes of `namespace`, which it reports as `label`.
+    /// Listens to changes of `namespace`, which it reports as `label` and which the
+    /// programs call `netns`.
     pub(super) fn open(
         namespace: Namespace,
         label: usize,
         wanted: Vec<String>,
         changed: mpsc::Sender<usize>,
+        netns: u32,
     ) -> Result<Self> {
         // Listens before it looks: what changes in between is seen twice, not missed.
         let netlink = Netlink::connect(&namespace, label, changed)?;
-        let addresses = Addresses::new(namespace.inode());
+        let addresses = Addresses::new(netns);
         Ok(Self {
             namespace,
             netlink: Some(netlink),
             wanted,
             watched: BTreeMap::new(),
             addresses,
+            netns,
         })
     }
 
-    /// The namespace's inode number.
-    pub(super) const fn inode(&self) -> u32 {
-        self.namespace.inode()
+    /// What the programs call the namespace.
+    pub(super) const fn netns(&self) -> u32 {
+        self.netns
     }
 
     /// The namespace's name; `None` for the own one.
@@ -233,9 +238,8 @@ impl Site {
                 watched.name,
                 self.namespace.label()
             );
-            let inode = self.namespace.inode();
             for (key, _) in maps.routers()? {
-                if key.netns == inode && key.ifindex == index {
+                if key.netns == self.netns && key.ifindex == index {
                     maps.forget(key)?;
                 }
             }
