@@ -97,13 +97,15 @@ impl Holding {
             &party(self.heard_ns, &said.address, &self.mac, false),
             &party(said.time_ns, &said.address, &said.mac, said.local),
         );
-        if watched.roles & ROLE_LOCAL != 0 && !said.local {
+        // The new master announces the address before the old one has given it up.
+        let rightful = watched.roles & ROLE_VIRTUAL != 0 && rightful(watched, said);
+        if watched.roles & ROLE_LOCAL != 0 && !said.local && !rightful {
             // On this segment the address is ours: whoever else says that it has
             // it, asked or not, is in conflict with us.
             self.claim(said, changes, EventKind::AddressConflict);
             return;
         }
-        if watched.roles & ROLE_VIRTUAL != 0 && said.unsolicited && !rightful(watched, said) {
+        if watched.roles & ROLE_VIRTUAL != 0 && said.unsolicited && !rightful {
             self.claim(said, changes, EventKind::AddressClaimed);
             return;
         }
