@@ -14,8 +14,16 @@ use lab::require::{Need, require};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const BPFTOOL: [Need; 2] = [Need::Root, Need::Tool("bpftool")];
+
+/// Held by each test, so that one runs at a time: where a child of another test ends while the
+/// kernel verifies, it may break off with EAGAIN.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn load() -> Kernel {
     Kernel::load(&LoadOptions::default(), None).unwrap_or_else(|error| panic!("{error:?}"))
@@ -75,6 +83,7 @@ fn the_kernel_accepts_every_program() {
     if !require(&[Need::Root]) {
         return;
     }
+    let _guard = alone();
     let mut kernel = load();
     let ebpf = kernel.ebpf();
     for name in [names::XDP_EMPTY, names::XDP_DIGEST] {
@@ -110,6 +119,7 @@ fn the_maps_have_the_names_and_types_of_the_library() {
     if !require(&BPFTOOL) {
         return;
     }
+    let _guard = alone();
     let mut kernel = load();
     let maps = maps(&mut kernel);
     let expected = [
@@ -173,6 +183,7 @@ fn bpftool_prints_a_virtual_router_field_by_field() {
     if !require(&BPFTOOL) {
         return;
     }
+    let _guard = alone();
     let mut kernel = load();
     track_one_advert(&mut kernel);
     let maps = maps(&mut kernel);
@@ -212,6 +223,7 @@ fn bpftool_prints_counters_by_their_names() {
     if !require(&BPFTOOL) {
         return;
     }
+    let _guard = alone();
     let mut kernel = load();
     track_one_advert(&mut kernel);
     let maps = maps(&mut kernel);
