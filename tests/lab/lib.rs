@@ -32,6 +32,10 @@ pub mod leftovers;
 
 pub mod binary;
 
+pub mod watcher;
+
+pub mod sender;
+
 pub mod process;
 
 pub mod workdir;
