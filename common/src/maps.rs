@@ -97,12 +97,13 @@ pub struct Count {
     pub told_ns: u64,
 }
 
-/// What a map keeps beside a state machine: its timer and its lock.
+/// Value of [`ROUTERS`].
 ///
-/// The timer and the lock are the kernel's; it shows them as zero.
+/// The timer and the lock are the kernel's, which shows them as zero; before Linux
+/// 6.3 it finds them only right here, not in a structure within.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-pub struct SlotHead {
+pub struct RouterSlot {
     /// A `bpf_timer`.
     pub timer: [u64; 2],
     /// A `bpf_spin_lock`.
@@ -111,24 +112,22 @@ pub struct SlotHead {
     pub reserved: u32,
     /// For when the timer is armed, CLOCK_MONOTONIC nanoseconds; 0: not armed.
     pub armed_ns: u64,
-}
-
-/// Value of [`ROUTERS`].
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-pub struct RouterSlot {
-    /// Timer and lock.
-    pub head: SlotHead,
     /// What is known.
     pub state: VirtualRouter,
 }
 
-/// Value of [`HOLDINGS`].
+/// Value of [`HOLDINGS`]; see [`RouterSlot`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct HoldingSlot {
-    /// Timer and lock.
-    pub head: SlotHead,
+    /// A `bpf_timer`.
+    pub timer: [u64; 2],
+    /// A `bpf_spin_lock`.
+    pub lock: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// For when the timer is armed, CLOCK_MONOTONIC nanoseconds; 0: not armed.
+    pub armed_ns: u64,
     /// What is known.
     pub state: Holding,
 }
@@ -160,7 +159,6 @@ const _: () = {
     assert!(size_of::<AddressKey>() == 28);
     assert!(size_of::<CounterKey>() == 12);
     assert!(size_of::<Count>() == 16);
-    assert!(size_of::<SlotHead>() == 32);
     assert!(size_of::<RouterSlot>() == 344);
     assert!(size_of::<HoldingSlot>() == 72);
     assert!(size_of::<NetnsOffsets>() == 24);

@@ -83,10 +83,14 @@ fn asked(place: &Place, neighbour: &Neighbour) {
 }
 
 /// The timer of an address expired.
-unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, slot: *mut c_void) -> i32 {
-    let slot = slot.cast::<HoldingSlot>();
+unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, _slot: *mut c_void) -> i32 {
     // SAFETY: the kernel passes the element's own key.
     let key = unsafe { *key.cast::<AddressKey>() };
+    // Looked up again: before Linux 6.2 the verifier does not follow a lock in an
+    // element that it has not seen looked up.
+    let Some(slot) = HOLDINGS.get_ptr_mut(key) else {
+        return 0;
+    };
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     let place = Place {
@@ -96,8 +100,8 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, slot: *mut c_v
     let Some(Scratch { changes, .. }) = scratch() else {
         return 0;
     };
-    // SAFETY: the kernel passes the element, which lives while its callback runs.
-    unsafe { (*slot).head.armed_ns = 0 };
+    // SAFETY: the element lives as long as this program runs.
+    unsafe { (*slot).armed_ns = 0 };
     let deadline = step(slot, |holding| holding.expire(&key.address, now, changes));
     if deadline != 0 {
         arm(&place, slot, deadline);
@@ -117,15 +121,15 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, slot: *mut c_v
 fn step(slot: *mut HoldingSlot, step: impl FnOnce(&mut Holding)) -> u64 {
     // SAFETY: as in `routers::step`.
     unsafe {
-        bpf_spin_lock(&raw mut (*slot).head.lock);
+        bpf_spin_lock(&raw mut (*slot).lock);
         step(&mut (*slot).state);
         let deadline = (*slot).state.next_deadline();
-        let armed = (*slot).head.armed_ns;
+        let armed = (*slot).armed_ns;
         let arm = deadline != 0 && (armed == 0 || deadline < armed);
         if arm {
-            (*slot).head.armed_ns = deadline;
+            (*slot).armed_ns = deadline;
         }
-        bpf_spin_unlock(&raw mut (*slot).head.lock);
+        bpf_spin_unlock(&raw mut (*slot).lock);
         if arm { deadline } else { 0 }
     }
 }
@@ -134,7 +138,16 @@ fn step(slot: *mut HoldingSlot, step: impl FnOnce(&mut Holding)) -> u64 {
 fn arm(place: &Place, slot: *mut HoldingSlot, deadline_ns: u64) {
     let map = (&raw const HOLDINGS).cast_mut().cast::<c_void>();
     // SAFETY: the element is one of this map and lives as long as the program runs.
-    if !unsafe { timer::arm(map, &raw mut (*slot).head, deadline_ns, expired) } {
+    let armed = unsafe {
+        timer::arm(
+            map,
+            &raw mut (*slot).timer,
+            &raw const (*slot).armed_ns,
+            deadline_ns,
+            expired,
+        )
+    };
+    if !armed {
         place.count(Counter::TimerFailed);
     }
 }

@@ -1,3 +1,5 @@
+use core::mem::offset_of;
+
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, bpf_spin_lock, bpf_timer};
 use aya_ebpf::btf_maps::{HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
@@ -8,27 +10,24 @@ use keepfast_common::neighbour::{Holding, Watched};
 use keepfast_common::track::VirtualRouter;
 use keepfast_common::wire::Packet;
 
-/// [`maps::SlotHead`] with the kernel's own types: it finds its timer and its
-/// lock by their names in the BTF.
+/// [`maps::RouterSlot`] with the kernel's own types: it finds its timer and its
+/// lock by their names in the type information.
 #[repr(C)]
-pub(crate) struct SlotHead {
+pub(crate) struct RouterSlot {
     pub(crate) timer: bpf_timer,
     pub(crate) lock: bpf_spin_lock,
     pub(crate) reserved: u32,
     pub(crate) armed_ns: u64,
-}
-
-/// [`maps::RouterSlot`] on the kernel's side.
-#[repr(C)]
-pub(crate) struct RouterSlot {
-    pub(crate) head: SlotHead,
     pub(crate) state: VirtualRouter,
 }
 
-/// [`maps::HoldingSlot`] on the kernel's side.
+/// [`maps::HoldingSlot`] with the kernel's own types.
 #[repr(C)]
 pub(crate) struct HoldingSlot {
-    pub(crate) head: SlotHead,
+    pub(crate) timer: bpf_timer,
+    pub(crate) lock: bpf_spin_lock,
+    pub(crate) reserved: u32,
+    pub(crate) armed_ns: u64,
     pub(crate) state: Holding,
 }
 
@@ -42,8 +41,10 @@ pub(crate) struct CounterKey {
 }
 
 const _: () = {
-    assert!(size_of::<SlotHead>() == size_of::<maps::SlotHead>());
-    assert!(core::mem::offset_of!(SlotHead, armed_ns) == 24);
+    assert!(offset_of!(RouterSlot, lock) == offset_of!(maps::RouterSlot, lock));
+    assert!(offset_of!(RouterSlot, armed_ns) == offset_of!(maps::RouterSlot, armed_ns));
+    assert!(offset_of!(HoldingSlot, lock) == offset_of!(maps::HoldingSlot, lock));
+    assert!(offset_of!(HoldingSlot, armed_ns) == offset_of!(maps::HoldingSlot, armed_ns));
     assert!(size_of::<RouterSlot>() == size_of::<maps::RouterSlot>());
     assert!(size_of::<HoldingSlot>() == size_of::<maps::HoldingSlot>());
     assert!(size_of::<CounterKey>() == size_of::<maps::CounterKey>());

@@ -97,10 +97,14 @@ pub(crate) fn rejected(place: &Place, scratch: &mut Scratch) {
 }
 
 /// The timer of a virtual router expired.
-unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, slot: *mut c_void) -> i32 {
-    let slot = slot.cast::<RouterSlot>();
+unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, _slot: *mut c_void) -> i32 {
     // SAFETY: the kernel passes the element's own key.
     let key = unsafe { *key.cast::<RouterKey>() };
+    // Looked up again: before Linux 6.2 the verifier does not follow a lock in an
+    // element that it has not seen looked up.
+    let Some(slot) = VIRTUAL_ROUTERS.get_ptr_mut(key) else {
+        return 0;
+    };
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     let place = Place {
@@ -110,8 +114,8 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, slot: *mut c_v
     let Some(Scratch { changes, .. }) = scratch() else {
         return 0;
     };
-    // SAFETY: the kernel passes the element, which lives while its callback runs.
-    unsafe { (*slot).head.armed_ns = 0 };
+    // SAFETY: the element lives as long as this program runs.
+    unsafe { (*slot).armed_ns = 0 };
     let deadline = step(slot, |router| router.expire(now, changes));
     if deadline != 0 {
         arm(&place, slot, deadline);
@@ -130,15 +134,15 @@ fn step(slot: *mut RouterSlot, step: impl FnOnce(&mut VirtualRouter)) -> u64 {
     // SAFETY: the element lives as long as the program runs, and the lock makes
     // this the only reference to its state. Nothing in between calls a helper.
     unsafe {
-        bpf_spin_lock(&raw mut (*slot).head.lock);
+        bpf_spin_lock(&raw mut (*slot).lock);
         step(&mut (*slot).state);
         let deadline = (*slot).state.next_deadline();
-        let armed = (*slot).head.armed_ns;
+        let armed = (*slot).armed_ns;
         let arm = deadline != 0 && (armed == 0 || deadline < armed);
         if arm {
-            (*slot).head.armed_ns = deadline;
+            (*slot).armed_ns = deadline;
         }
-        bpf_spin_unlock(&raw mut (*slot).head.lock);
+        bpf_spin_unlock(&raw mut (*slot).lock);
         if arm { deadline } else { 0 }
     }
 }
@@ -147,7 +151,16 @@ fn step(slot: *mut RouterSlot, step: impl FnOnce(&mut VirtualRouter)) -> u64 {
 fn arm(place: &Place, slot: *mut RouterSlot, deadline_ns: u64) {
     let map = (&raw const VIRTUAL_ROUTERS).cast_mut().cast::<c_void>();
     // SAFETY: the element is one of this map and lives as long as the program runs.
-    if !unsafe { timer::arm(map, &raw mut (*slot).head, deadline_ns, expired) } {
+    let armed = unsafe {
+        timer::arm(
+            map,
+            &raw mut (*slot).timer,
+            &raw const (*slot).armed_ns,
+            deadline_ns,
+            expired,
+        )
+    };
+    if !armed {
         place.count(Counter::TimerFailed);
     }
 }

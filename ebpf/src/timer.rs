@@ -4,8 +4,6 @@ use aya_ebpf::bindings::bpf_timer;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 
-use crate::maps::SlotHead;
-
 /// The clock of the timers and of all times in the maps.
 const CLOCK_MONOTONIC: u64 = 1;
 const EBUSY: i64 = 16;
@@ -21,17 +19,18 @@ pub(crate) type Callback = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c
 ///
 /// # Safety
 ///
-/// `head` must belong to an element of `map` that lives while this program runs.
+/// `timer` and `noted_ns`, where the deadline is noted, must belong to an element
+/// of `map` that lives while this program runs.
 #[inline(always)]
 pub(crate) unsafe fn arm(
     map: *mut c_void,
-    head: *mut SlotHead,
+    timer: *mut bpf_timer,
+    noted_ns: *const u64,
     deadline_ns: u64,
     callback: Callback,
 ) -> bool {
     // SAFETY: passed on to the helpers, which check them.
     unsafe {
-        let timer = &raw mut (*head).timer;
         let initialised = bpf_timer_init(timer, map, CLOCK_MONOTONIC);
         if initialised != 0 && initialised != -EBUSY {
             return false;
@@ -42,7 +41,7 @@ pub(crate) unsafe fn arm(
         if !start(timer, deadline_ns) {
             return false;
         }
-        let noted = core::ptr::read_volatile(&raw const (*head).armed_ns);
+        let noted = core::ptr::read_volatile(noted_ns);
         if noted != 0 && noted < deadline_ns {
             start(timer, noted)
         } else {

@@ -183,14 +183,18 @@ impl Kernel {
             }
             Err(error) => fallbacks.push(format!("TCX: {:#}", reason(error))),
         }
-        match qdisc_add_clsact(&interface.name) {
-            Ok(()) => {}
-            Err(error) => debug!("add clsact to {}: {error}", interface.name),
-        }
+        // Fails where it is there already, too, and then the filter can be added.
+        let qdisc = qdisc_add_clsact(&interface.name);
         let filter = TcAttachOptions::Netlink(NlOptions::default());
         let id = program
             .attach_with_options(&interface.name, direction, filter)
-            .map_err(reason)?;
+            .map_err(|error| {
+                let error = reason(error).context("add a tc filter");
+                match qdisc {
+                    Ok(()) => error,
+                    Err(qdisc) => error.context(format!("add the clsact qdisc: {qdisc}")),
+                }
+            })?;
         Ok((
             Hook::Clsact,
             Held::Filter {

@@ -95,7 +95,7 @@ async fn watch(args: &WatchArgs) -> Result<()> {
             _ = terminate.recv() => break,
             outcome = watch.next_events(&mut events) => outcome?,
             Some(site) = changes.recv() => watch.reconcile(site).await?,
-            _ = tick.tick() => watch.tick()?,
+            _ = tick.tick() => watch.tick().await?,
             outcome = async {
                 match debug_log.as_mut() {
                     Some(lines) => lines.forward().await,
@@ -286,10 +286,15 @@ impl Watch {
         site.reconcile(snapshot, &mut self.kernel, &self.pins, &self.gateways)
     }
 
-    fn tick(&mut self) -> Result<()> {
+    async fn tick(&mut self) -> Result<()> {
         self.reporter.set_clock(ClockMapping::now()?);
         for site in &mut self.sites {
             site.close_if_gone(self.kernel.maps())?;
+        }
+        for label in 0..self.sites.len() {
+            if self.sites.get(label).is_some_and(Site::is_due) {
+                self.reconcile(label).await?;
+            }
         }
         for (key, _) in self.kernel.maps().routers()? {
             self.learn(key)?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use keepfast_common::maps::RouterKey;
@@ -21,6 +21,10 @@ use crate::netns::Namespace;
 /// How long the kernel may take to list a namespace's configuration.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long an interface that could not be watched is let be. Trying is itself a
+/// change of the interface, which would call for the next try at once.
+const RETRY: Duration = Duration::from_secs(30);
+
 /// A namespace that is watched.
 pub(super) struct Site {
     namespace: Namespace,
@@ -29,6 +33,8 @@ pub(super) struct Site {
     /// The interfaces that were asked for; empty for all.
     wanted: Vec<String>,
     watched: BTreeMap<u32, Watched>,
+    /// The interfaces that could not be watched, and when that was tried.
+    refused: BTreeMap<u32, Instant>,
     addresses: Addresses,
     /// What the programs call the namespace: its inode number, or 0.
     netns: u32,
@@ -58,6 +64,7 @@ impl Site {
             netlink: Some(netlink),
             wanted,
             watched: BTreeMap::new(),
+            refused: BTreeMap::new(),
             addresses,
             netns,
         })
@@ -144,13 +151,14 @@ impl Site {
         for index in gone {
             self.let_go(index, kernel.maps())?;
         }
+        self.refused.retain(|index, _| is_there(*index));
         for interface in &snapshot.interfaces {
             if let Some(watched) = self.watched.get_mut(&interface.index) {
                 if watched.name != interface.name {
                     info!("{} is called {} now", watched.name, interface.name);
                     watched.name.clone_from(&interface.name);
                 }
-            } else if self.wants(interface) {
+            } else if self.wants(interface) && !self.is_let_be(interface.index) {
                 self.attach(interface, kernel, pins)?;
             }
         }
@@ -187,6 +195,17 @@ impl Site {
         Ok(())
     }
 
+    /// Whether an interface that could not be watched is to be tried again.
+    pub(super) fn is_due(&self) -> bool {
+        !self.is_closed() && self.refused.values().any(|tried| tried.elapsed() >= RETRY)
+    }
+
+    fn is_let_be(&self, index: u32) -> bool {
+        self.refused
+            .get(&index)
+            .is_some_and(|tried| tried.elapsed() < RETRY)
+    }
+
     fn wants(&self, interface: &Interface) -> bool {
         if self.wanted.is_empty() {
             interface.ethernet
@@ -219,12 +238,14 @@ impl Site {
                     name: name.clone(),
                     _attachment: attachment,
                 };
+                self.refused.remove(&interface.index);
                 self.watched.insert(interface.index, watched);
                 Ok(())
             }
             // Asked for by name it must work, else the others are worth watching.
             Err(error) if self.wanted.is_empty() => {
                 warn!("cannot watch {name} in {label}: {error:#}");
+                self.refused.insert(interface.index, Instant::now());
                 Ok(())
             }
             Err(error) => Err(error.context(format!("watch {name} in {label}"))),

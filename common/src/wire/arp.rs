@@ -11,11 +11,15 @@ const REPLY: u16 = 2;
 pub(super) fn classify<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut Packet) {
     packet.subject = Subject::Neighbour;
     packet.reject = Reject::Neighbour;
-    let (Some(head), Some(sender), Some(target)) = (
-        frame.read::<8>(link.payload),
-        frame.read::<10>(link.payload + 8),
-        frame.read::<10>(link.payload + 18),
-    ) else {
+    // One after the other: of the pieces of a tuple the compiler would move those
+    // that are not there, which the verifier refuses.
+    let Some(head) = frame.read::<8>(link.payload) else {
+        return;
+    };
+    let Some(sender) = frame.read::<10>(link.payload + 8) else {
+        return;
+    };
+    let Some(target) = frame.read::<10>(link.payload + 18) else {
         return;
     };
     // Ethernet, IPv4, with addresses of 6 and 4 bytes.

@@ -129,12 +129,15 @@ fn v6_advert<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut Packet) {
     let at = link.payload;
     packet.subject = Subject::Advert;
     packet.advert.begin(IPV6, link);
-    let (Some([length_high, length_low, _, hop_limit]), Some(source), Some(destination)) = (
-        frame.read::<4>(at + 4),
-        frame.read::<16>(at + 8),
-        frame.read::<16>(at + 24),
-    ) else {
-        packet.reject = Reject::Truncated;
+    // Until all of the header has been read.
+    packet.reject = Reject::Truncated;
+    let Some([length_high, length_low, _, hop_limit]) = frame.read::<4>(at + 4) else {
+        return;
+    };
+    let Some(source) = frame.read::<16>(at + 8) else {
+        return;
+    };
+    let Some(destination) = frame.read::<16>(at + 24) else {
         return;
     };
     packet.advert.source = source;

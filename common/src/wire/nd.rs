@@ -20,7 +20,7 @@ const TARGET_LINK_LAYER: u8 = 2;
 /// What the ICMPv6 message of the packet at `link.payload` says.
 #[inline(never)]
 pub(super) fn classify<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut Packet) {
-    let Some([kind, code]) = frame.read::<2>(link.payload + V6_HEADER) else {
+    let Some([kind, code, _, _]) = frame.read::<4>(link.payload + V6_HEADER) else {
         return;
     };
     if !matches!(kind, ROUTER_ADVERTISEMENT | SOLICITATION | ADVERTISEMENT) {
@@ -42,7 +42,9 @@ fn read<F: Frame + ?Sized>(
     neighbour: &mut Neighbour,
 ) -> Result<(), Reject> {
     let icmp = link.payload + V6_HEADER;
-    let [hop_limit] = frame.read::<1>(link.payload + 7).ok_or(Reject::Neighbour)?;
+    let [_, _, _, hop_limit] = frame
+        .read::<4>(link.payload + 4)
+        .ok_or(Reject::Neighbour)?;
     if hop_limit != 255 {
         return Err(Reject::NeighbourHopLimit);
     }
@@ -66,7 +68,7 @@ fn read<F: Frame + ?Sized>(
         neighbour.asked = target;
         SOURCE_LINK_LAYER
     } else {
-        let [flags] = frame.read::<1>(icmp + 4).ok_or(Reject::Neighbour)?;
+        let [flags, _, _, _] = frame.read::<4>(icmp + 4).ok_or(Reject::Neighbour)?;
         neighbour.holder = target;
         neighbour.unsolicited = flags & SOLICITED == 0;
         TARGET_LINK_LAYER
