@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 /// What an agent holds while it watches one interface in each of some namespaces.
 pub(crate) struct Watch {
-    _kernel: Kernel,
+    kernel: Kernel,
     events: Events,
     reporter: Reporter,
     /// By the namespace's inode number, which events carry.
@@ -72,7 +72,7 @@ impl Watch {
             watched.insert(inode, held);
         }
         Ok(Self {
-            _kernel: kernel,
+            kernel,
             events,
             reporter: Reporter::new(Format::Json, ClockMapping::now()?),
             watched,
@@ -120,7 +120,7 @@ impl Watch {
     /// Reads until as many events have come as `wanted` says of which `is_wanted`; returns all.
     ///
     /// # Errors
-    /// When nothing comes for `limit`, or an event was lost.
+    /// When nothing comes for `limit`, with what the programs counted; or an event was lost.
     pub(crate) async fn read_until(
         &mut self,
         wanted: usize,
@@ -135,7 +135,11 @@ impl Watch {
                 all.push(seen);
             };
             let Ok(read) = timeout(limit, self.read(take)).await else {
-                bail!("{found} of {wanted} events, then none for {limit:?}");
+                let counters = self.kernel.maps().counters()?;
+                bail!(
+                    "{found} of {wanted} events, then none for {limit:?}; counted by namespace \
+                     and interface: {counters:?}"
+                );
             };
             read?;
         }
