@@ -39,7 +39,7 @@ enum Task {
         /// The parts to run
         parts: Vec<test::Part>,
     },
-    /// Show a failover with and without the agent; as root
+    /// Show a failover as keepfast and a client see it; as root
     Demo {
         /// Leave the demonstration standing, to look at it
         #[arg(long)]
