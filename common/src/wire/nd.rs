@@ -42,9 +42,7 @@ fn read<F: Frame + ?Sized>(
     neighbour: &mut Neighbour,
 ) -> Result<(), Reject> {
     let icmp = link.payload + V6_HEADER;
-    let [_, _, _, hop_limit] = frame
-        .read::<4>(link.payload + 4)
-        .ok_or(Reject::Neighbour)?;
+    let [_, _, _, hop_limit] = frame.read::<4>(link.payload + 4).ok_or(Reject::Neighbour)?;
     if hop_limit != 255 {
         return Err(Reject::NeighbourHopLimit);
     }
