@@ -83,6 +83,7 @@ pub(crate) fn measure() -> Result<Findings> {
                 limit: 1_000.0,
             },
         ],
+        ..Findings::default()
     })
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn measure() -> Result<Findings> {
                 row("busy / idle", ratio, 2),
             ],
         }],
-        targets: Vec::new(),
+        ..Findings::default()
     })
 }
 

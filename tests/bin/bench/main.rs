@@ -2,7 +2,8 @@
 //!
 //! `cargo xtask bench [cost] [latency] [timer] [scale]`, as root; all of them without a name.
 //! Prints tables and writes them as JSON to `target/bench/keepfast.json`. A target that is missed
-//! is told, not an error: it may be the machine's fault. A wrong, lost or missing event is one.
+//! is told, not an error: it may be the machine's fault. A wrong, lost or missing event is one:
+//! told as a fault, and the exit status is then 1.
 //!
 //! All traffic is inside namespaces made here, which go with what made them.
 
@@ -11,6 +12,7 @@ use lab::require::{Need, require};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use report::Findings;
 use std::env;
+use std::process::ExitCode;
 
 /// VRRP adverts.
 mod advert;
@@ -46,28 +48,43 @@ const MEASUREMENTS: [Measurement; 4] = [
     ("scale", scale::measure),
 ];
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     raise_file_limit()?;
     if let Some((first, namespaces)) = arguments.split_first()
         && first == scale::WATCH
     {
-        return scale::watch(namespaces);
+        scale::watch(namespaces)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let chosen = choose(&arguments)?;
     if !require(&[Need::Root, Need::Tool("ip")]) {
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     println!("{:#}", report::machine()?);
     let mut all = Vec::new();
+    let mut code = ExitCode::SUCCESS;
     for (name, measure) in chosen {
-        let findings = measure().with_context(|| format!("measure {name}"))?;
+        let findings = measure().unwrap_or_else(Findings::from);
         findings.print();
+        if !findings.faults.is_empty() {
+            code = ExitCode::FAILURE;
+        }
         all.push((name, findings));
     }
     let file = report::write(&all)?;
     println!("\nwritten to {}", file.display());
-    Ok(())
+    Ok(code)
 }
 
 fn choose(names: &[String]) -> Result<Vec<Measurement>> {

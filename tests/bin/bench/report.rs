@@ -12,6 +12,17 @@ use std::thread;
 pub(crate) struct Findings {
     pub(crate) tables: Vec<Table>,
     pub(crate) targets: Vec<Target>,
+    /// What was wrong or missing, in words.
+    pub(crate) faults: Vec<String>,
+}
+
+impl From<anyhow::Error> for Findings {
+    fn from(error: anyhow::Error) -> Self {
+        Self {
+            faults: vec![format!("{error:#}")],
+            ..Self::default()
+        }
+    }
 }
 
 /// Rows under the names of their columns.
@@ -69,7 +80,7 @@ impl Target {
 }
 
 impl Findings {
-    /// Prints the tables, and then each target.
+    /// Prints the tables, then each target, then what went wrong.
     pub(crate) fn print(&self) {
         for table in &self.tables {
             table.print();
@@ -83,6 +94,9 @@ impl Findings {
             } = target;
             let verdict = if target.met() { "met" } else { "MISSED" };
             println!("target: {what} {measured:.2} {unit}, at most {limit} {unit}: {verdict}");
+        }
+        for fault in &self.faults {
+            println!("fault: {fault}");
         }
     }
 
@@ -98,7 +112,7 @@ impl Findings {
             })
         };
         let targets: Vec<Value> = self.targets.iter().map(target).collect();
-        json!({ "tables": tables, "targets": targets })
+        json!({ "tables": tables, "targets": targets, "faults": self.faults })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::watch::{Watch, runtime};
 use anyhow::{Context, Result, ensure};
 use lab::wait;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::env;
 use std::io::{self, Write};
 use std::process::Command;
@@ -37,8 +37,11 @@ struct Outcome {
     losses: Losses,
 }
 
-/// How masters were lost, in milliseconds.
+/// How masters were lost; times in milliseconds.
+#[derive(Default)]
 struct Losses {
+    /// How often each of [`KINDS`] was told as it should.
+    told: [usize; 3],
     /// From the first deadline until the last line was read.
     all: f64,
     /// The longest from a deadline until its line was read.
@@ -84,7 +87,7 @@ fn findings(outcomes: &[Outcome]) -> Findings {
             Cell::Number(outcome.attached.as_secs_f64(), 2),
             Cell::Number(megabytes(outcome.resident), 1),
             Cell::Number(megabytes(outcome.kernel), 1),
-            Cell::count(outcome.interfaces),
+            Cell::count(outcome.losses.told[2]),
             Cell::Number(outcome.losses.slowest, 1),
             Cell::Number(outcome.losses.all, 1),
         ]
@@ -119,6 +122,21 @@ fn findings(outcomes: &[Outcome]) -> Findings {
                 limit: 100.0,
             },
         ],
+        faults: outcomes.iter().filter_map(Outcome::fault).collect(),
+    }
+}
+
+impl Outcome {
+    /// What was not told.
+    fn fault(&self) -> Option<String> {
+        let Self {
+            name,
+            interfaces,
+            losses: Losses { told, .. },
+            ..
+        } = self;
+        let missing = told.iter().any(|times| times != interfaces);
+        missing.then(|| format!("{name}: of {interfaces} masters, told {KINDS:?} {told:?}"))
     }
 }
 
@@ -139,7 +157,7 @@ fn observe(
         }
     })??;
     let attached = start.elapsed();
-    let losses = lose_masters(&subject, network, interfaces)
+    let losses = lose_masters(&mut subject, network, interfaces)
         .with_context(|| format!("{name} with {interfaces} interfaces"))?;
     // Now there is all that ever will be: an element in the maps for each router.
     Ok(Outcome {
@@ -153,57 +171,45 @@ fn observe(
 }
 
 /// Sends one advert to each namespace, and reads until each master was told to be down.
-fn lose_masters(subject: &Subject, network: &Network, count: usize) -> Result<Losses> {
+fn lose_masters(subject: &mut Subject, network: &Network, count: usize) -> Result<Losses> {
     let sender = network.sender()?;
     for number in 0..count {
         sender.send(number, &advert(number).frame())?;
     }
-    let numbers: HashMap<&str, usize> = network
-        .namespaces
-        .iter()
-        .map(|namespace| namespace.name())
-        .zip(0..count)
-        .collect();
-    let mut told: BTreeMap<(usize, String), usize> = BTreeMap::new();
+    let names = network.namespaces.iter().map(|namespace| namespace.name());
+    let numbers: HashMap<&str, usize> = names.zip(0..count).collect();
+    let mut told = HashSet::new();
     let mut first_due = u64::MAX;
-    let mut losses = Losses {
-        all: 0.0,
-        slowest: 0.0,
-    };
-    for _ in 0..KINDS.len() * count {
-        let (read_ns, line) = subject.line(SILENCE)?;
+    let mut losses = Losses::default();
+    while told.len() < KINDS.len() * count {
+        let Some((read_ns, line)) = subject.line(SILENCE)? else {
+            break;
+        };
         let event: Value =
             serde_json::from_str(&line).with_context(|| format!("read line {line}"))?;
         let number = event["netns"]
             .as_str()
             .and_then(|netns| numbers.get(netns).copied())
             .with_context(|| format!("an event of another namespace: {line}"))?;
-        let kind = event["kind"].as_str().unwrap_or_default().to_owned();
+        let kind = KINDS
+            .iter()
+            .position(|kind| event["kind"] == *kind)
+            .with_context(|| format!("an event that nothing caused: {line}"))?;
         let Advert { vrid, priority, .. } = advert(number);
-        let party = if kind == "master_appeared" {
-            "new"
-        } else {
-            "old"
-        };
+        let party = if kind == 0 { "new" } else { "old" };
         ensure!(
             event["vrid"] == vrid && event[party]["priority"] == priority,
             "expected vrid {vrid}, priority {priority}: {line}"
         );
-        if kind == "master_down" {
-            let due = event["due_ns"]
-                .as_u64()
-                .context("a loss without deadline")?;
+        ensure!(told.insert((number, kind)), "told twice: {line}");
+        losses.told[kind] += 1;
+        if kind == 2 {
+            let due = event["due_ns"].as_u64();
+            let due = due.with_context(|| format!("a loss without deadline: {line}"))?;
             first_due = first_due.min(due);
             let since = |ns: u64| micros(read_ns.saturating_sub(ns)) / 1e3;
             losses.slowest = losses.slowest.max(since(due));
             losses.all = since(first_due);
-        }
-        *told.entry((number, kind)).or_default() += 1;
-    }
-    for number in 0..count {
-        for kind in KINDS {
-            let times = told.get(&(number, kind.to_owned())).copied().unwrap_or(0);
-            ensure!(times == 1, "{kind} told {times} times for master {number}");
         }
     }
     Ok(losses)

@@ -66,25 +66,32 @@ impl Subject {
         })
     }
 
-    /// The next line it prints, and when that was read.
+    /// The next line it prints, and when that was read; `None` if none comes for `limit`.
     ///
     /// # Errors
-    /// When none comes for `limit`; with what it complained about.
-    pub(crate) fn line(&self, limit: Duration) -> Result<(u64, String)> {
-        self.lines
-            .recv_timeout(limit)
-            .with_context(|| format!("no line for {limit:?}; it said: {}", self.complaints()))
+    /// When it has ended; with what it complained about.
+    pub(crate) fn line(&mut self, limit: Duration) -> Result<Option<(u64, String)>> {
+        let line = self.lines.recv_timeout(limit).ok();
+        if line.is_none() {
+            self.check_runs()?;
+        }
+        Ok(line)
     }
 
     /// How many BPF links it holds.
     ///
     /// # Errors
-    /// When it has ended; with what it complained about.
+    /// As for [`Self::line`].
     pub(crate) fn links(&mut self) -> Result<usize> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!("{status}: {}", self.complaints());
-        }
+        self.check_runs()?;
         self.count_files("anon_inode:bpf_link")
+    }
+
+    fn check_runs(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("it ended with {status}: {}", self.complaints());
+        }
+        Ok(())
     }
 
     /// Its resident memory, in bytes.

@@ -2,7 +2,7 @@
 //! them.
 
 use crate::network::INTERFACE;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use keepfast::kernel::{Attachment, Events, Kernel, LoadOptions};
 use keepfast::netlink::Netlink;
 use keepfast::netns::Namespace;
@@ -109,7 +109,7 @@ impl Watch {
                 }),
                 (None, Err(error)) => outcome = Err(error),
                 (Some(loss), _) => {
-                    outcome = Err(anyhow::anyhow!("{loss:?} of events before {line}"));
+                    outcome = Err(anyhow!("{loss:?} of events before {line}"));
                 }
             }
         };
@@ -117,10 +117,11 @@ impl Watch {
         outcome
     }
 
-    /// Reads until as many events have come as `wanted` says of which `is_wanted`; returns all.
+    /// Reads until `wanted` events have come of which `is_wanted`, or none of any kind for
+    /// `limit`; returns all.
     ///
     /// # Errors
-    /// When nothing comes for `limit`, with what the programs counted; or an event was lost.
+    /// When an event was lost on the way.
     pub(crate) async fn read_until(
         &mut self,
         wanted: usize,
@@ -135,14 +136,19 @@ impl Watch {
                 all.push(seen);
             };
             let Ok(read) = timeout(limit, self.read(take)).await else {
-                let counters = self.kernel.maps().counters()?;
-                bail!(
-                    "{found} of {wanted} events, then none for {limit:?}; counted by namespace \
-                     and interface: {counters:?}"
-                );
+                break;
             };
             read?;
         }
         Ok(all)
+    }
+
+    /// What the programs counted, in words.
+    pub(crate) fn counted(&mut self) -> Result<String> {
+        let counters = self.kernel.maps().counters()?;
+        let words = counters
+            .iter()
+            .map(|(_, _, counter, count)| format!("{counter:?} {count}"));
+        Ok(words.collect::<Vec<_>>().join(", "))
     }
 }
