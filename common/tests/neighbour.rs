@@ -269,10 +269,18 @@ fn whoever_else_holds_an_address_of_this_host_is_in_conflict_with_it() {
             &[(1, AddressConflict, 1, 3), (3, AddressConflict, 1, 3)],
         );
     }
-    // Even the master, if this host has a virtual address, too.
+}
+
+#[test]
+fn a_new_master_announces_what_this_host_has_not_given_up_yet() {
     check(
         ROLE_LOCAL | ROLE_VIRTUAL,
         &[Sends(0, OTHER), Announces(1, MASTER)],
-        &[(1, AddressConflict, 2, 1)],
+        &[],
+    );
+    check(
+        ROLE_LOCAL | ROLE_VIRTUAL,
+        &[Sends(0, OTHER), Announces(1, STRANGER)],
+        &[(1, AddressConflict, 2, 3)],
     );
 }
