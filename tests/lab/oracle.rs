@@ -15,8 +15,6 @@ mod history;
 
 /// How near to a deadline an advert may be heard before or after it.
 const DOUBT: Duration = Duration::from_millis(1);
-/// How many such cases one virtual router may have: each doubles the number of histories.
-const MOST_DOUBTS: u32 = 10;
 
 /// One advert on the wire.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -175,53 +173,64 @@ pub struct Observer {
     pub until_ns: u64,
 }
 
-/// What one observer should have seen: for each virtual router one or more possible histories.
+/// What one observer should have seen of each virtual router.
 #[derive(Clone, Debug)]
-pub struct Expected(BTreeMap<(bool, u8), Vec<Vec<Transition>>>);
+pub struct Expected {
+    observer: Observer,
+    routers: BTreeMap<(bool, u8), Router>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Router {
+    adverts: Vec<Advert>,
+    likeliest: Vec<Transition>,
+}
 
 impl Expected {
-    /// Derives the transitions from adverts in the order of their times.
+    /// Derives the transitions from adverts.
     ///
     /// # Errors
-    /// When so many adverts are close to a deadline that nothing can be said.
+    /// When the adverts are not in the order of their times.
     pub fn derive(adverts: &[Advert], observer: &Observer) -> Result<Self> {
-        let mut routers = BTreeMap::<_, Vec<Advert>>::new();
+        ensure!(
+            adverts.is_sorted_by_key(|advert| advert.time_ns),
+            "the adverts are not in the order of their times"
+        );
+        let mut routers = BTreeMap::<_, Router>::new();
         for advert in adverts
             .iter()
             .filter(|advert| advert.time_ns <= observer.until_ns)
         {
-            routers
-                .entry((advert.source.is_ipv6(), advert.vrid))
-                .or_default()
-                .push(*advert);
+            let key = (advert.source.is_ipv6(), advert.vrid);
+            routers.entry(key).or_default().adverts.push(*advert);
         }
-        let derived = routers.into_iter().map(|(key, adverts)| {
-            let histories = history::all(&adverts, observer)
-                .with_context(|| format!("IPv6 {}, VRID {}", key.0, key.1))?;
-            Ok((key, histories))
-        });
-        Ok(Self(derived.collect::<Result<_>>()?))
+        for router in routers.values_mut() {
+            router.likeliest = history::likeliest(&router.adverts, observer);
+        }
+        Ok(Self {
+            observer: observer.clone(),
+            routers,
+        })
     }
 
     /// The likeliest history of one virtual router.
     #[must_use]
     pub fn of(&self, ipv6: bool, vrid: u8) -> &[Transition] {
-        self.0
+        self.routers
             .get(&(ipv6, vrid))
-            .and_then(|histories| histories.first())
-            .map_or(&[], Vec::as_slice)
+            .map_or(&[], |router| &router.likeliest)
     }
 
     /// Compares with what was observed, in order for each virtual router; times may differ by
     /// `tolerance`. Transitions of the same moment may come in any order.
     ///
     /// # Errors
-    /// When no possible history agrees; shows both.
+    /// When no possible history agrees; shows the likeliest and what was observed.
     pub fn check(&self, observed: &[Transition], tolerance: Duration) -> Result<()> {
         let seen = observed
             .iter()
             .map(|transition| (transition.ipv6, transition.vrid));
-        let keys: BTreeSet<_> = self.0.keys().copied().chain(seen).collect();
+        let keys: BTreeSet<_> = self.routers.keys().copied().chain(seen).collect();
         for (ipv6, vrid) in keys {
             let mut seen: Vec<_> = observed
                 .iter()
@@ -229,43 +238,21 @@ impl Expected {
                 .copied()
                 .collect();
             seen.sort_by_key(|transition| transition.time_ns);
-            let possible = self.0.get(&(ipv6, vrid)).map_or(&[][..], Vec::as_slice);
-            let agrees = |history: &Vec<Transition>| agree(history, &seen, tolerance);
-            ensure!(
-                possible.iter().any(agrees),
-                "expected ({} histories are possible)\n{}observed\n{}",
-                possible.len(),
-                list(self.of(ipv6, vrid)),
-                list(&seen)
-            );
+            let adverts = self
+                .routers
+                .get(&(ipv6, vrid))
+                .map_or(&[][..], |router| &router.adverts);
+            if let Err(agreed) = history::follow(adverts, &self.observer, &seen, tolerance) {
+                bail!(
+                    "no history agrees with more than {agreed} transitions; likeliest is\n{}\
+                     observed\n{}",
+                    list(self.of(ipv6, vrid)),
+                    list(&seen)
+                );
+            }
         }
         Ok(())
     }
-}
-
-/// Compares moment by moment: what one moment changes has no order.
-fn agree(expected: &[Transition], observed: &[Transition], tolerance: Duration) -> bool {
-    let mut rest = observed;
-    for moment in expected.chunk_by(|one, next| one.time_ns == next.time_ns) {
-        let Some((seen, after)) = rest.split_at_checked(moment.len()) else {
-            return false;
-        };
-        rest = after;
-        let in_time = |seen: &Transition| {
-            Duration::from_nanos(moment[0].time_ns.abs_diff(seen.time_ns)) <= tolerance
-        };
-        if what_and_who(moment) != what_and_who(seen) || !seen.iter().all(in_time) {
-            return false;
-        }
-    }
-    rest.is_empty()
-}
-
-fn what_and_who(moment: &[Transition]) -> BTreeSet<(Kind, IpAddr)> {
-    moment
-        .iter()
-        .map(|transition| (transition.kind, transition.router))
-        .collect()
 }
 
 fn list(transitions: &[Transition]) -> String {

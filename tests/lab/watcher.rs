@@ -47,6 +47,12 @@ impl Event {
     pub fn number(&self, pointer: &str) -> Option<u64> {
         self.0.pointer(pointer).and_then(Value::as_u64)
     }
+
+    /// Yes or no in it, by JSON pointer; none where it is null or missing.
+    #[must_use]
+    pub fn flag(&self, pointer: &str) -> Option<bool> {
+        self.0.pointer(pointer).and_then(Value::as_bool)
+    }
 }
 
 /// A running keepfast, stopped when dropped. What it printed is shown if the test fails.

@@ -1,33 +1,31 @@
 //! The history of one virtual router, told from its adverts.
 
-use super::{Advert, DOUBT, Kind, MOST_DOUBTS, Observer, Transition};
-use anyhow::{Result, ensure};
+use super::{Advert, DOUBT, Kind, Observer, Transition};
+use std::iter;
 use std::net::IpAddr;
 use std::time::Duration;
+
+mod search;
+
+pub(super) use search::follow;
 
 /// Adverts that cross on the way: a router has not yet been able to give way.
 const CROSSING: Duration = Duration::from_millis(2);
 
-/// All histories that the adverts allow, the likeliest first.
-pub(super) fn all(adverts: &[Advert], observer: &Observer) -> Result<Vec<Vec<Transition>>> {
-    let mut histories = Vec::new();
-    let mut doubts = 0;
-    let mut choice = 0;
-    // Which doubts there are depends on the choices made before them, so the number of choices
-    // grows while they are tried.
-    while choice < 1_u32 << doubts {
-        let teller = Teller::tell(adverts, observer, choice);
-        doubts = doubts.max(teller.doubts);
-        ensure!(
-            doubts <= MOST_DOUBTS,
-            "more than {MOST_DOUBTS} adverts are close to a deadline"
-        );
-        if !histories.contains(&teller.told) {
-            histories.push(teller.told);
-        }
-        choice += 1;
+/// The history in which every doubtful case was as the recording has it.
+pub(super) fn likeliest(adverts: &[Advert], observer: &Observer) -> Vec<Transition> {
+    let mut teller = Teller::new(&observer.own);
+    for (now, advert) in steps(adverts, observer) {
+        teller.doubts = 0;
+        teller.step(now, advert);
     }
-    Ok(histories)
+    teller.told
+}
+
+/// The adverts, each with its time, and the end.
+fn steps(adverts: &[Advert], observer: &Observer) -> impl Iterator<Item = (u64, Option<Advert>)> {
+    let adverts = adverts.iter().map(|advert| (advert.time_ns, Some(*advert)));
+    adverts.chain(iter::once((observer.until_ns, None)))
 }
 
 /// Whether there is a master.
@@ -51,7 +49,8 @@ enum Due {
     RivalGone,
 }
 
-/// Goes through the adverts once.
+/// One way to go through the adverts.
+#[derive(Clone, PartialEq)]
 struct Teller<'a> {
     own: &'a [IpAddr],
     seat: Seat,
@@ -64,16 +63,19 @@ struct Teller<'a> {
     own_active: bool,
     /// The latest time that has passed.
     clock: u64,
-    /// Bit n set: decide the n-th doubtful case against what the recording says.
+    /// Bit n set: decide the n-th doubtful case of a step against what the recording says.
     choice: u32,
     doubts: u32,
+    /// How many transitions were seen as they were told.
+    agreed: usize,
+    /// Those told since.
     told: Vec<Transition>,
 }
 
 impl<'a> Teller<'a> {
-    fn tell(adverts: &[Advert], observer: &'a Observer, choice: u32) -> Self {
-        let mut teller = Self {
-            own: &observer.own,
+    const fn new(own: &'a [IpAddr]) -> Self {
+        Self {
+            own,
             seat: Seat::Empty,
             master: None,
             rival: None,
@@ -81,20 +83,23 @@ impl<'a> Teller<'a> {
             own_priority: None,
             own_active: false,
             clock: 0,
-            choice,
+            choice: 0,
             doubts: 0,
+            agreed: 0,
             told: Vec::new(),
-        };
-        for advert in adverts {
-            teller.pass_until(advert.time_ns);
-            teller.clock = advert.time_ns;
-            let before = teller.told.len();
-            teller.hear(*advert);
-            // What one advert changes has no order of its own.
-            teller.told[before..].sort_by_key(|transition| transition.kind);
         }
-        teller.pass_until(observer.until_ns);
-        teller
+    }
+
+    /// Lets time pass until `now`, when there is an advert or the end.
+    fn step(&mut self, now: u64, advert: Option<Advert>) {
+        self.pass_until(now);
+        if let Some(advert) = advert {
+            self.clock = now;
+            let before = self.told.len();
+            self.hear(advert);
+            // What one advert changes has no order of its own.
+            self.told[before..].sort_by_key(|transition| transition.kind);
+        }
     }
 
     /// Whether `now` is after `deadline`; in doubt as chosen.

@@ -139,6 +139,32 @@ fn an_advert_near_a_deadline_allows_two_histories() {
 }
 
 #[test]
+fn what_was_seen_decides_any_number_of_doubts() {
+    let adverts: Vec<_> = (0..50)
+        .map(|number| advert(number * 1_250_500_000, 1, 100))
+        .collect();
+    let observer = Observer {
+        own: Vec::new(),
+        until_ns: 50 * 1_250_500_000,
+    };
+    let expected = Expected::derive(&adverts, &observer).unwrap();
+    let all = expected.of(false, 7);
+    // The last deadline, and that no advert followed it, are as doubtful.
+    assert_eq!(all.len(), 2 * 50);
+    // Every third advert came in time after all.
+    let mut seen: Vec<_> = all
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| number.div_ceil(2) % 3 != 1)
+        .map(|(_, transition)| *transition)
+        .collect();
+    expected.check(&seen, Duration::from_millis(1)).unwrap();
+    // But none of these can be late without being heard again.
+    seen.remove(2);
+    expected.check(&seen, Duration::from_millis(1)).unwrap_err();
+}
+
+#[test]
 fn what_nobody_expected_is_an_error() {
     let observer = Observer::default();
     let expected = Expected::derive(&[], &observer).unwrap();
