@@ -148,46 +148,38 @@ impl VirtualRouter {
 
     /// The deadline that [`Self::next_deadline`] named has passed; says in
     /// `changes` what that changed.
+    ///
+    /// One deadline a step, the earliest: another one that has passed, too, is
+    /// what [`Self::next_deadline`] names next.
     #[inline(always)]
     pub fn expire(&mut self, now: u64, changes: &mut Changes) {
         changes.begin(&self.master, &Party::NOBODY);
-        if self.rival.heard_ns != 0 {
-            let due = self.rival_deadline();
-            if now >= due {
-                changes.due_ns = due;
-                changes.new = self.rival;
-                self.forget_rival(changes);
-            }
+        let due = self.next_deadline();
+        if due == 0 || now < due {
+            return;
         }
-        if self.phase == PHASE_ACTIVE {
-            let due = self.master.heard_ns + late_after_ns(self.master.interval_cs);
-            if now >= due {
-                changes.due_ns = due;
-                self.phase = PHASE_LATE;
-                changes.kinds |= if self.master.local != 0 {
-                    EventKind::LocalStalled.bit()
-                } else {
-                    EventKind::AdvertLate.bit()
-                };
+        changes.due_ns = due;
+        if self.rival.heard_ns != 0 && due == self.rival_deadline() {
+            changes.new = self.rival;
+            self.forget_rival(changes);
+        } else if self.phase == PHASE_ACTIVE {
+            self.phase = PHASE_LATE;
+            changes.kinds |= if self.master.local != 0 {
+                EventKind::LocalStalled.bit()
+            } else {
+                EventKind::AdvertLate.bit()
+            };
+        } else if self.phase == PHASE_LATE && self.rival.heard_ns > self.master.heard_ns {
+            let heir = self.rival;
+            changes.new = heir;
+            self.enthrone(&heir, changes, EventKind::MasterChanged);
+        } else {
+            if self.master.local != 0 {
+                self.own_active = 0;
             }
-        }
-        if self.phase == PHASE_LATE || self.phase == PHASE_RESIGNED {
-            let due = self.vacancy_deadline();
-            if now >= due {
-                changes.due_ns = due;
-                if self.phase == PHASE_LATE && self.rival.heard_ns > self.master.heard_ns {
-                    let heir = self.rival;
-                    changes.new = heir;
-                    self.enthrone(&heir, changes, EventKind::MasterChanged);
-                } else {
-                    if self.master.local != 0 {
-                        self.own_active = 0;
-                    }
-                    self.phase = PHASE_DOWN;
-                    self.since_ns = now;
-                    changes.kinds |= EventKind::MasterDown.bit();
-                }
-            }
+            self.phase = PHASE_DOWN;
+            self.since_ns = now;
+            changes.kinds |= EventKind::MasterDown.bit();
         }
     }
 

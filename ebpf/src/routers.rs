@@ -161,6 +161,9 @@ fn arm(place: &Place, slot: *mut RouterSlot, deadline_ns: u64) {
         )
     };
     if !armed {
+        // The next frame tries again.
+        // SAFETY: the element lives as long as this program runs.
+        unsafe { (*slot).armed_ns = 0 };
         place.count(Counter::TimerFailed);
     }
 }

@@ -7,6 +7,8 @@ use aya_ebpf::helpers::generated::{bpf_timer_init, bpf_timer_set_callback, bpf_t
 /// The clock of the timers and of all times in the maps.
 const CLOCK_MONOTONIC: u64 = 1;
 const EBUSY: i64 = 16;
+/// How often an initialisation is tried.
+const TRIES: u32 = 4;
 
 /// What the kernel runs when a timer expires: map, key, value.
 pub(crate) type Callback = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_void) -> i32;
@@ -31,9 +33,17 @@ pub(crate) unsafe fn arm(
 ) -> bool {
     // SAFETY: passed on to the helpers, which check them.
     unsafe {
-        let initialised = bpf_timer_init(timer, map, CLOCK_MONOTONIC);
-        if initialised != 0 && initialised != -EBUSY {
-            return false;
+        // The kernel must not wait for memory here, and may find none just now.
+        let mut tries = 0;
+        loop {
+            let initialised = bpf_timer_init(timer, map, CLOCK_MONOTONIC);
+            if initialised == 0 || initialised == -EBUSY {
+                break;
+            }
+            tries += 1;
+            if tries == TRIES {
+                return false;
+            }
         }
         if bpf_timer_set_callback(timer, callback as *mut c_void) != 0 {
             return false;

@@ -32,6 +32,9 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/keepfast.bpf.o
 /// Name of the global that aya-log's programs read.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
+/// How often the kernel is asked to load a program.
+const LOAD_TRIES: u32 = 5;
+
 /// How the programs are loaded.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
@@ -85,11 +88,14 @@ impl Kernel {
         let mut ebpf = loader
             .load(OBJECT)
             .context("load the kernel programs' maps")?;
-        xdp(&mut ebpf, names::XDP_INGRESS)?
-            .load()
-            .map_err(refused)?;
-        tc(&mut ebpf, names::TC_INGRESS)?.load().map_err(refused)?;
-        tc(&mut ebpf, names::TC_EGRESS)?.load().map_err(refused)?;
+        load_program(|| {
+            xdp(&mut ebpf, names::XDP_INGRESS)?
+                .load()
+                .map_err(Into::into)
+        })?;
+        for name in [names::TC_INGRESS, names::TC_EGRESS] {
+            load_program(|| tc(&mut ebpf, name)?.load().map_err(Into::into))?;
+        }
         debug!("kernel programs loaded");
         if let Some(pins) = pins {
             pin_maps(&ebpf, pins)?;
@@ -196,20 +202,40 @@ fn tc<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
         .with_context(|| format!("find tc program {name}"))
 }
 
+/// Loads a program; again where the kernel was interrupted while it verified.
+fn load_program(mut load: impl FnMut() -> Result<()>) -> Result<()> {
+    for _ in 1..LOAD_TRIES {
+        match load() {
+            Err(error) if is_interrupted(&error) => {}
+            outcome => return outcome.map_err(refused),
+        }
+    }
+    load().map_err(refused)
+}
+
+fn is_interrupted(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(ProgramError::LoadError { io_error, .. })
+            if io_error.kind() == std::io::ErrorKind::WouldBlock
+    )
+}
+
 /// The verifier's log is for the debug level; its last lines say what is wrong.
-fn refused(error: ProgramError) -> anyhow::Error {
-    let error = match error {
-        ProgramError::LoadError {
+fn refused(error: anyhow::Error) -> anyhow::Error {
+    let error = match error.downcast() {
+        Ok(ProgramError::LoadError {
             io_error,
             verifier_log,
-        } => {
+        }) => {
             let log = verifier_log.to_string();
             debug!("{log}");
             let start = log.len().saturating_sub(600);
             let tail = log.get(start..).unwrap_or(&log).trim().to_owned();
             anyhow::Error::new(io_error).context(tail)
         }
-        error => anyhow::Error::new(error),
+        Ok(error) => error.into(),
+        Err(error) => error,
     };
     error.context("have the kernel verify its programs")
 }
