@@ -215,12 +215,12 @@ fn lose_masters(subject: &mut Subject, network: &Network, count: usize) -> Resul
     Ok(losses)
 }
 
-/// Each master has its own.
+/// Each master has its own identifier; all have one priority, for that decides when they are down.
 fn advert(number: usize) -> Advert {
     Advert {
         vlan: 0,
         vrid: (number % 255) as u8 + 1,
-        priority: (number % 253) as u8 + 1,
+        priority: 100,
         interval_cs: 100,
     }
 }
