@@ -9,21 +9,28 @@ use lab::segment::{Plug, Port};
 use lab::sender::{Advert, Sender};
 use lab::watcher::{Event, Watcher};
 use lab::{link, process, wait};
+use std::time::Duration;
 
-/// Sends an advert of a virtual router that was not heard before; returns what tells of it.
+/// Sends adverts of a virtual router that was not heard before, for a new port of the switch does
+/// not forward at once; returns what tells of it.
 fn hear(watcher: &mut Watcher, sender: &Sender, vrid: u8, at: &str) -> Event {
     let advert = Advert {
         vrid,
         ..Advert::default()
     };
-    sender.send(&advert).unwrap();
-    watcher
-        .wait_for(&format!("VRID {vrid} at {at}"), LIMIT, |event| {
+    let told = wait::until(&format!("VRID {vrid} at {at}"), LIMIT, || {
+        let text = |error: anyhow::Error| format!("{error:#}");
+        sender.send(&advert).map_err(text)?;
+        let wanted = |event: &Event| {
             event.is("master_appeared")
                 && event.number("/vrid") == Some(vrid.into())
                 && event.text("/interface") == at
-        })
-        .unwrap()
+        };
+        watcher
+            .wait_for("it", Duration::from_millis(100), wanted)
+            .map_err(text)
+    });
+    told.unwrap()
 }
 
 /// The number of the XDP program on eth0.
