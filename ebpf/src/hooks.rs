@@ -6,6 +6,7 @@ use keepfast_common::digest::digest;
 use crate::frame::{TcFrame, XdpFrame};
 use crate::maps::scratch;
 use crate::observe::observe;
+use crate::routers::rearm;
 
 /// What an interface receives.
 #[xdp]
@@ -26,6 +27,13 @@ pub(crate) fn tc_ingress(ctx: TcContext) -> i32 {
 pub(crate) fn tc_egress(ctx: TcContext) -> i32 {
     observe(&TcFrame::new(&ctx), true);
     TC_ACT_UNSPEC
+}
+
+/// Arms a timer that the kernel had refused; run by the agent, never attached.
+#[xdp]
+pub(crate) fn xdp_rearm(ctx: XdpContext) -> u32 {
+    rearm(&XdpFrame(&ctx));
+    XDP_PASS
 }
 
 /// What XDP costs by itself: the benchmark's yardstick.

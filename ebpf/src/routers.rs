@@ -96,6 +96,27 @@ pub(crate) fn rejected(place: &Place, scratch: &mut Scratch) {
     emit(&subject(&key, now, *reject as u8), changes);
 }
 
+/// Arms the timer of the virtual router whose key `frame` begins with, if the
+/// kernel refused it before and nothing has been heard since.
+#[inline(always)]
+pub(crate) fn rearm<F: Frame>(frame: &F) {
+    let Some(key) = frame.read::<{ size_of::<RouterKey>() }>(0) else {
+        return;
+    };
+    let key: RouterKey = bytemuck::cast(key);
+    let Some(slot) = VIRTUAL_ROUTERS.get_ptr_mut(key) else {
+        return;
+    };
+    let deadline = step(slot, |_| {});
+    if deadline != 0 {
+        let place = Place {
+            netns: key.netns,
+            ifindex: key.ifindex,
+        };
+        arm(&place, slot, deadline);
+    }
+}
+
 /// The timer of a virtual router expired.
 unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, _slot: *mut c_void) -> i32 {
     // SAFETY: the kernel passes the element's own key.

@@ -260,7 +260,11 @@ fn check_tracking(name: &str, local: bool) {
     }
 
     let counters = kernel.maps().counters().unwrap();
-    for counter in Counter::ALL {
+    // The kernel may refuse a timer for want of memory; the host never does.
+    let compared = Counter::ALL
+        .into_iter()
+        .filter(|counter| *counter != Counter::TimerFailed);
+    for counter in compared {
         let in_kernel = counters
             .iter()
             .find(|(at, ifindex, kind, _)| (*at, *ifindex, *kind) == (netns, LOOPBACK, counter));

@@ -105,6 +105,7 @@ fn the_kernel_accepts_every_program() {
         .collect();
     let expected = [
         names::XDP_INGRESS,
+        names::XDP_REARM,
         names::TC_INGRESS,
         names::TC_EGRESS,
         names::XDP_EMPTY,

@@ -51,6 +51,23 @@ impl Maps {
             .with_context(|| format!("read map {}", names::ROUTERS))
     }
 
+    /// The virtual routers with a deadline for which no timer is armed.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn unarmed(&self) -> Result<Vec<RouterKey>> {
+        let mut unarmed = Vec::new();
+        for element in self.routers.iter() {
+            let (Wire(key), Wire(slot)) =
+                element.with_context(|| format!("read map {}", names::ROUTERS))?;
+            if slot.armed_ns == 0 && slot.state.next_deadline() != 0 {
+                unarmed.push(key);
+            }
+        }
+        Ok(unarmed)
+    }
+
     /// One virtual router, if it is tracked.
     ///
     /// # Errors

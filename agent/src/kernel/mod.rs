@@ -19,7 +19,9 @@ pub use wire::Wire;
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{ProgramError, ProgramType, SchedClassifier, Xdp};
+use aya::programs::{
+    ProgramError, ProgramType, SchedClassifier, TestRun as _, TestRunOptions, Xdp,
+};
 use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use keepfast_common::maps as names;
@@ -88,11 +90,9 @@ impl Kernel {
         let mut ebpf = loader
             .load(OBJECT)
             .context("load the kernel programs' maps")?;
-        load_program(|| {
-            xdp(&mut ebpf, names::XDP_INGRESS)?
-                .load()
-                .map_err(Into::into)
-        })?;
+        for name in [names::XDP_INGRESS, names::XDP_REARM] {
+            load_program(|| xdp(&mut ebpf, name)?.load().map_err(Into::into))?;
+        }
         for name in [names::TC_INGRESS, names::TC_EGRESS] {
             load_program(|| tc(&mut ebpf, name)?.load().map_err(Into::into))?;
         }
@@ -144,6 +144,31 @@ impl Kernel {
     /// It was taken before, or no runtime is there to wait for it.
     pub fn take_debug_lines(&mut self) -> Result<DebugLines> {
         DebugLines::take(&mut self.ebpf)
+    }
+
+    /// Arms the timers that the kernel had refused, and returns how many there were.
+    ///
+    /// Since Linux 6.18 a timer is allocated without waiting for a lock, which may
+    /// fail for a while even with memory free. Every advert tries again; this is
+    /// for those whose last advert it was.
+    ///
+    /// # Errors
+    ///
+    /// The kernel cannot run the program.
+    pub fn rearm(&mut self) -> Result<usize> {
+        let unarmed = self.maps.unarmed()?;
+        for key in &unarmed {
+            // The shortest frame that a test run takes; the key is what counts.
+            let mut frame = [0; 64];
+            let key = bytemuck::bytes_of(key);
+            frame[..key.len()].copy_from_slice(key);
+            let mut options = TestRunOptions::new();
+            options.data_in = Some(&frame);
+            xdp(&mut self.ebpf, names::XDP_REARM)?
+                .test_run(options)
+                .context("arm a timer")?;
+        }
+        Ok(unarmed.len())
     }
 
     fn xdp(&mut self) -> Result<&mut Xdp> {

@@ -20,6 +20,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use keepfast_common::counter::Counter;
 use keepfast_common::event::{Event, EventKind};
 use keepfast_common::maps::RouterKey;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -142,6 +143,10 @@ struct Watch {
     reporter: Reporter,
     gateways: Vec<IpAddr>,
     batch: Vec<Event>,
+    /// Events that the numbers of others show to be missing.
+    missed: u64,
+    /// Lost events that were told.
+    loss_told: u64,
     // Dropped after the sites, whose programs it holds.
     kernel: Kernel,
     // Dropped last, when the links' own pins are gone.
@@ -156,6 +161,8 @@ impl Watch {
             reporter: Reporter::new(Format::of(args.json), ClockMapping::now()?),
             gateways: args.gateway.clone(),
             batch: Vec::new(),
+            missed: 0,
+            loss_told: 0,
             kernel,
             pins,
         })
@@ -228,7 +235,28 @@ impl Watch {
             }
         }
         if lost != 0 {
+            self.missed += lost;
+            self.make_up_for_loss()?;
+        }
+        Ok(())
+    }
+
+    /// Says how many events were lost since it was last said, and catches up.
+    ///
+    /// A gap in the numbers shows only with the next event of that CPU, which may
+    /// never come; the programs' own count shows it anyway.
+    fn make_up_for_loss(&mut self) -> Result<()> {
+        let counters = self.kernel.maps().counters()?;
+        let counted: u64 = counters
+            .iter()
+            .filter(|(_, _, counter, _)| *counter == Counter::EventLost)
+            .map(|(_, _, _, count)| count)
+            .sum();
+        let total = counted.max(self.missed);
+        let lost = total.saturating_sub(self.loss_told);
+        if lost != 0 {
             warn!("{lost} events lost: the ring buffer was full; catching up from the maps");
+            self.loss_told = total;
             self.catch_up()?;
         }
         Ok(())
@@ -290,6 +318,11 @@ impl Watch {
         self.reporter.set_clock(ClockMapping::now()?);
         for site in &mut self.sites {
             site.close_if_gone(self.kernel.maps())?;
+        }
+        self.make_up_for_loss()?;
+        let refused = self.kernel.rearm()?;
+        if refused != 0 {
+            warn!("the kernel had refused {refused} timers; tried again");
         }
         for label in 0..self.sites.len() {
             if self.sites.get(label).is_some_and(Site::is_due) {

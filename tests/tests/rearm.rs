@@ -1,0 +1,69 @@
+//! Timers that the kernel refused are armed later.
+
+use std::time::Duration;
+
+use aya::maps::{HashMap, MapData};
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use keepfast::kernel::{Kernel, LoadOptions, PinDirectory, Wire};
+use keepfast_common::event::EventKind;
+use keepfast_common::maps::{self as names, RouterKey, RouterSlot};
+use lab::require::{Need, require};
+use tokio::time::timeout;
+
+/// Has the kernel track one captured advert: VRRPv3, VRID 7, 1 s.
+fn track_one_advert(kernel: &mut Kernel) {
+    let frame = include_bytes!("../../common/corpus/vrrp-v3.bin");
+    let program = kernel.ebpf().program(names::XDP_INGRESS).unwrap();
+    let program: &Xdp = program.try_into().unwrap();
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        ..TestRunOptions::new()
+    };
+    program.test_run(options).unwrap();
+}
+
+/// Replaces every tracked virtual router by itself without a timer, as it is when
+/// the kernel had no memory for one: to replace an element cancels its timer.
+fn take_the_timers_away(pins: &PinDirectory) {
+    let map = MapData::from_pin(pins.path().join(names::ROUTERS)).unwrap();
+    let map = aya::maps::Map::from_map_data(map).unwrap();
+    let mut routers: HashMap<MapData, Wire<RouterKey>, Wire<RouterSlot>> = map.try_into().unwrap();
+    let all: Vec<_> = routers.iter().map(Result::unwrap).collect();
+    assert_eq!(all.len(), 1);
+    for (key, Wire(mut slot)) in all {
+        slot.armed_ns = 0;
+        routers.insert(key, Wire(slot), 0).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_refused_timer_is_armed_by_the_agent() {
+    if !require(&[Need::Root]) {
+        return;
+    }
+    let pins = PinDirectory::create(&format!("test-rearm-{}", std::process::id())).unwrap();
+    let mut kernel = Kernel::load(&LoadOptions::default(), Some(&pins)).unwrap();
+    let mut events = kernel.take_events().unwrap();
+    track_one_advert(&mut kernel);
+    take_the_timers_away(&pins);
+
+    assert_eq!(kernel.maps().unarmed().unwrap().len(), 1);
+    assert_eq!(kernel.rearm().unwrap(), 1);
+    assert_eq!(kernel.maps().unarmed().unwrap().len(), 0);
+
+    let mut told = Vec::new();
+    let down = EventKind::MasterDown;
+    let all_told = async {
+        while told.last() != Some(&Some(down)) {
+            events
+                .read(|event, _| told.push(EventKind::from_number(event.kind)))
+                .await
+                .unwrap();
+        }
+    };
+    timeout(Duration::from_secs(10), all_told)
+        .await
+        .unwrap_or_else(|_| panic!("no master down within 10 s"));
+    let expected = [EventKind::MasterAppeared, EventKind::AdvertLate, down];
+    assert_eq!(told, expected.map(Some));
+}
