@@ -31,6 +31,9 @@ struct Watched {
     _netlink: Netlink,
 }
 
+/// How often the agent looks after its timers.
+const TICK: Duration = Duration::from_secs(1);
+
 /// An event, its line as JSON, and when that was ready.
 pub(crate) struct Seen {
     pub(crate) event: Event,
@@ -86,13 +89,14 @@ impl Watch {
     /// Also when one was lost.
     pub(crate) async fn read(&mut self, mut take: impl FnMut(Seen)) -> Result<()> {
         let Self {
+            kernel,
             events,
             reporter,
             watched,
             ..
         } = self;
         let mut outcome = Ok(());
-        let handle = |event: &Event, loss| {
+        let mut handle = |event: &Event, loss| {
             let netns = watched
                 .get(&event.netns)
                 .and_then(|held| held.namespace.name());
@@ -113,7 +117,13 @@ impl Watch {
                 }
             }
         };
-        events.read(handle).await?;
+        // As the agent does where the kernel had refused a timer.
+        loop {
+            match timeout(TICK, events.read(&mut handle)).await {
+                Ok(read) => break read?,
+                Err(_) => kernel.rearm().map(drop)?,
+            }
+        }
         outcome
     }
 
