@@ -29,8 +29,8 @@ pub const XDP_INGRESS: &str = "xdp_ingress";
 pub const TC_INGRESS: &str = "tc_ingress";
 /// Name of the tc program that watches what an interface sends.
 pub const TC_EGRESS: &str = "tc_egress";
-/// Name of the XDP program that the agent runs with a [`RouterKey`] for a frame, to
-/// arm the timer of that virtual router; never attached.
+/// Name of the XDP program that the agent runs with a [`RouterKey`] for a frame, in
+/// place of a timer that the kernel refused; never attached.
 pub const XDP_REARM: &str = "xdp_rearm";
 /// Name of the XDP program that does nothing; the benchmark's yardstick.
 pub const XDP_EMPTY: &str = "xdp_empty";

@@ -29,7 +29,7 @@ pub(crate) fn tc_egress(ctx: TcContext) -> i32 {
     TC_ACT_UNSPEC
 }
 
-/// Arms a timer that the kernel had refused; run by the agent, never attached.
+/// Stands in for a timer that the kernel refused; run by the agent, never attached.
 #[xdp]
 pub(crate) fn xdp_rearm(ctx: XdpContext) -> u32 {
     rearm(&XdpFrame(&ctx));

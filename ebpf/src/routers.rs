@@ -96,8 +96,8 @@ pub(crate) fn rejected(place: &Place, scratch: &mut Scratch) {
     emit(&subject(&key, now, *reject as u8), changes);
 }
 
-/// Arms the timer of the virtual router whose key `frame` begins with, if the
-/// kernel refused it before and nothing has been heard since.
+/// Does what the timer of the virtual router whose key `frame` begins with would
+/// have done, if the kernel has refused it a timer; and tries for one again.
 #[inline(always)]
 pub(crate) fn rearm<F: Frame>(frame: &F) {
     let Some(key) = frame.read::<{ size_of::<RouterKey>() }>(0) else {
@@ -107,13 +107,9 @@ pub(crate) fn rearm<F: Frame>(frame: &F) {
     let Some(slot) = VIRTUAL_ROUTERS.get_ptr_mut(key) else {
         return;
     };
-    let deadline = step(slot, |_| {});
-    if deadline != 0 {
-        let place = Place {
-            netns: key.netns,
-            ifindex: key.ifindex,
-        };
-        arm(&place, slot, deadline);
+    // SAFETY: the element lives as long as this program runs.
+    if unsafe { (*slot).armed_ns } == 0 {
+        pass_time(&key, slot);
     }
 }
 
@@ -126,23 +122,29 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, _slot: *mut c_
     let Some(slot) = VIRTUAL_ROUTERS.get_ptr_mut(key) else {
         return 0;
     };
-    // SAFETY: no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
-    let place = Place {
-        netns: key.netns,
-        ifindex: key.ifindex,
-    };
-    let Some(Scratch { changes, .. }) = scratch() else {
-        return 0;
-    };
     // SAFETY: the element lives as long as this program runs.
     unsafe { (*slot).armed_ns = 0 };
+    pass_time(&key, slot);
+    0
+}
+
+/// Handles the deadline, if it has passed, and arms the timer for the next one.
+#[inline(always)]
+fn pass_time(key: &RouterKey, slot: *mut RouterSlot) {
+    let Some(Scratch { changes, .. }) = scratch() else {
+        return;
+    };
+    // SAFETY: no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
     let deadline = step(slot, |router| router.expire(now, changes));
     if deadline != 0 {
+        let place = Place {
+            netns: key.netns,
+            ifindex: key.ifindex,
+        };
         arm(&place, slot, deadline);
     }
-    emit(&subject(&key, now, 0), changes);
-    0
+    emit(&subject(key, now, 0), changes);
 }
 
 /// Runs one step of the state machine under the element's lock; returns the

@@ -146,11 +146,11 @@ impl Kernel {
         DebugLines::take(&mut self.ebpf)
     }
 
-    /// Arms the timers that the kernel had refused, and returns how many there were.
+    /// Stands in for the timers that the kernel refused: what is due is told, and
+    /// the timer is tried for again. Returns how many there were.
     ///
-    /// Since Linux 6.18 a timer is allocated without waiting for a lock, which may
-    /// fail for a while even with memory free. Every advert tries again; this is
-    /// for those whose last advert it was.
+    /// Linux 6.18 allocates a timer without waiting for a lock, which may fail for
+    /// long even with memory free.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl Kernel {
             options.data_in = Some(&frame);
             xdp(&mut self.ebpf, names::XDP_REARM)?
                 .test_run(options)
-                .context("arm a timer")?;
+                .context("stand in for a timer")?;
         }
         Ok(unarmed.len())
     }

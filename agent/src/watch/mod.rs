@@ -26,7 +26,7 @@ use keepfast_common::maps::RouterKey;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, enabled, info, warn};
 
 use crate::cli::WatchArgs;
@@ -41,6 +41,9 @@ use told::Told;
 /// How often the addresses that the adverts list, the namespaces' names and the
 /// wall clock are looked at anew.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often refused timers are stood in for.
+const STAND_IN: Duration = Duration::from_millis(50);
 
 /// Changes of network configuration that wait to be looked at.
 const CHANGES: usize = 1024;
@@ -97,6 +100,7 @@ async fn watch(args: &WatchArgs) -> Result<()> {
             outcome = watch.next_events(&mut events) => outcome?,
             Some(site) = changes.recv() => watch.reconcile(site).await?,
             _ = tick.tick() => watch.tick().await?,
+            () = sleep(STAND_IN), if watch.refused != 0 => watch.stand_in()?,
             outcome = async {
                 match debug_log.as_mut() {
                     Some(lines) => lines.forward().await,
@@ -143,6 +147,8 @@ struct Watch {
     reporter: Reporter,
     gateways: Vec<IpAddr>,
     batch: Vec<Event>,
+    /// Virtual routers without a timer, as of the last look.
+    refused: usize,
     /// Events that the numbers of others show to be missing.
     missed: u64,
     /// Lost events that were told.
@@ -161,6 +167,7 @@ impl Watch {
             reporter: Reporter::new(Format::of(args.json), ClockMapping::now()?),
             gateways: args.gateway.clone(),
             batch: Vec::new(),
+            refused: 0,
             missed: 0,
             loss_told: 0,
             kernel,
@@ -314,16 +321,26 @@ impl Watch {
         site.reconcile(snapshot, &mut self.kernel, &self.pins, &self.gateways)
     }
 
+    /// Stands in for the timers that the kernel refused.
+    fn stand_in(&mut self) -> Result<()> {
+        let refused = self.kernel.rearm()?;
+        if refused != 0 && self.refused == 0 {
+            let step = STAND_IN.as_millis();
+            warn!("the kernel refused {refused} timers; deadlines there are kept to {step} ms");
+        } else if refused == 0 && self.refused != 0 {
+            info!("the kernel refuses no timers any more");
+        }
+        self.refused = refused;
+        Ok(())
+    }
+
     async fn tick(&mut self) -> Result<()> {
         self.reporter.set_clock(ClockMapping::now()?);
         for site in &mut self.sites {
             site.close_if_gone(self.kernel.maps())?;
         }
         self.make_up_for_loss()?;
-        let refused = self.kernel.rearm()?;
-        if refused != 0 {
-            warn!("the kernel had refused {refused} timers; tried again");
-        }
+        self.stand_in()?;
         for label in 0..self.sites.len() {
             if self.sites.get(label).is_some_and(Site::is_due) {
                 self.reconcile(label).await?;

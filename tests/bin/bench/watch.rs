@@ -31,8 +31,8 @@ struct Watched {
     _netlink: Netlink,
 }
 
-/// How often the agent looks after its timers.
-const TICK: Duration = Duration::from_secs(1);
+/// How often the agent stands in for refused timers.
+const TICK: Duration = Duration::from_millis(50);
 
 /// An event, its line as JSON, and when that was ready.
 pub(crate) struct Seen {
