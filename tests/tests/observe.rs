@@ -147,9 +147,10 @@ fn check_parties(event: &Event, adverts: &[Advert], own: &[IpAddr]) -> Result<()
     Ok(())
 }
 
-/// Whether an alarm is a true one: a's announcement of the virtual address comes, while b still
-/// has it, before a's first advert. With unicast that happens, for the advert has to wait until a
-/// knows where b is.
+/// Whether an alarm is a true one: a's announcement of the virtual address comes while, by the
+/// last advert, b has it. With unicast that happens before a's first advert, which has to wait
+/// until a knows where b is; otherwise where both became master at once and b's advert came
+/// between a's advert and a's announcement.
 fn check_alarm(event: &Event, adverts: &[Advert]) -> Result<()> {
     let now = event.number("/monotonic_ns").context("no time")?;
     let last = adverts
@@ -157,7 +158,8 @@ fn check_alarm(event: &Event, adverts: &[Advert]) -> Result<()> {
         .rfind(|advert| advert.time_ns < now)
         .context("an alarm before all adverts")?;
     ensure!(
-        event.is("address_conflict") && event.text("/new/mac") != mac(last),
+        (event.is("address_conflict") || event.is("address_claimed"))
+            && event.text("/new/mac") != mac(last),
         "false alarm after {last:?}: {event:?}"
     );
     Ok(())

@@ -1,5 +1,7 @@
 //! Timers that the kernel refused are stood in for.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::time::Duration;
 
 use aya::maps::{HashMap, MapData};
