@@ -8,9 +8,7 @@ use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::{
-    LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp,
-};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage, LinkXdp};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
 use tokio::sync::mpsc;
@@ -25,8 +23,6 @@ pub struct Interface {
     pub index: u32,
     /// Its name.
     pub name: String,
-    /// Whether it is the loopback interface.
-    pub loopback: bool,
     /// Whether its frames are Ethernet frames, and it is not the loopback interface.
     pub ethernet: bool,
     /// The XDP program that sits on it, if any.
@@ -183,7 +179,6 @@ fn interface(message: LinkMessage) -> Option<Interface> {
         index: message.header.index,
         name,
         ethernet: message.header.link_layer_type == LinkLayerType::Ether,
-        loopback: message.header.flags.contains(LinkFlags::Loopback),
         xdp_program,
     })
 }

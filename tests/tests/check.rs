@@ -110,7 +110,6 @@ fn occupy(namespace: &Namespace, name: &str) -> (Kernel, Attachment) {
     let interface = Interface {
         index: links[0]["ifindex"].as_u64().unwrap().try_into().unwrap(),
         name: name.to_owned(),
-        loopback: false,
         ethernet: true,
         xdp_program: None,
     };

@@ -23,6 +23,7 @@ use anyhow::{Context as _, Result};
 use keepfast_common::counter::Counter;
 use keepfast_common::event::{Event, EventKind};
 use keepfast_common::maps::RouterKey;
+use keepfast_common::track::VirtualRouter;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -238,7 +239,10 @@ impl Watch {
                 EventKind::MasterAppeared | EventKind::MasterChanged | EventKind::LocalMaster,
             ) = EventKind::from_number(event.kind)
             {
-                self.learn(router_of(&event))?;
+                let key = router_of(&event);
+                if let Some(router) = self.kernel.maps().router(key)? {
+                    self.learn(&key, &router)?;
+                }
             }
         }
         if lost != 0 {
@@ -293,18 +297,15 @@ impl Watch {
             if let Some(event) = self.told.missing(&key, &router) {
                 self.tell(&event)?;
             }
-            self.learn(key)?;
+            self.learn(&key, &router)?;
         }
         Ok(())
     }
 
     /// Watches the addresses that the adverts of a virtual router list.
-    fn learn(&mut self, key: RouterKey) -> Result<()> {
-        let Some(router) = self.kernel.maps().router(key)? else {
-            return Ok(());
-        };
+    fn learn(&mut self, key: &RouterKey, router: &VirtualRouter) -> Result<()> {
         if let Some(site) = self.sites.iter_mut().find(|site| site.netns() == key.netns) {
-            site.learn(&key, &router, self.kernel.maps())?;
+            site.learn(key, router, self.kernel.maps())?;
         }
         Ok(())
     }
@@ -346,8 +347,8 @@ impl Watch {
                 self.reconcile(label).await?;
             }
         }
-        for (key, _) in self.kernel.maps().routers()? {
-            self.learn(key)?;
+        for (key, router) in self.kernel.maps().routers()? {
+            self.learn(&key, &router)?;
         }
         Ok(())
     }
