@@ -1,4 +1,10 @@
-//! The agent: it loads the kernel programs, reads what they report, and tells.
+//! The agent: it loads the kernel programs, reads what they report, and tells; and
+//! it manages routers.
+//!
+//! Watching: [`watch`], with [`kernel`], [`netlink`] and [`report`]. Managing: a
+//! router is declared ([`config`]), one pure [`engine`] decides what is done about
+//! it, and [`run`] does that by means of [`keepalived`], [`network`], [`helper`],
+//! [`notify`] and [`files`]; [`control`] is how operators speak with it.
 #![cfg_attr(
     test,
     allow(clippy::panic, reason = "a test may stop at the first surprise")
@@ -7,6 +13,30 @@
 pub mod cli;
 
 pub mod exit;
+
+pub mod config;
+
+pub mod engine;
+
+pub mod run;
+
+pub mod control;
+
+pub mod keepalived;
+
+pub mod discover;
+
+pub mod helper;
+
+pub mod notify;
+
+pub mod network;
+
+pub mod process;
+
+pub mod files;
+
+pub mod event_log;
 
 pub mod kernel;
 

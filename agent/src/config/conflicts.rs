@@ -1,0 +1,1 @@
+//! What two routers cannot both have.

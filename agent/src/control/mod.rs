@@ -1,0 +1,1 @@
+//! The control socket and those who speak through it.

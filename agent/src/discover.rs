@@ -1,0 +1,1 @@
+//! `keepfast discover`: a router file for a keepalived that runs already.

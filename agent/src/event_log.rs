@@ -1,0 +1,1 @@
+//! What happened to a router, one JSON line each.

@@ -1,0 +1,1 @@
+//! Files that a root daemon may touch.

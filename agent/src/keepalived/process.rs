@@ -1,0 +1,1 @@
+//! Checking, starting, adopting and ending keepalived.

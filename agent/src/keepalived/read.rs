@@ -1,0 +1,1 @@
+//! Reading a keepalived.conf that somebody else wrote.

@@ -1,0 +1,1 @@
+//! Child processes and foreign ones, held by pidfd.

@@ -1,0 +1,1 @@
+//! The daemon: it does what the engine decides.
