@@ -44,6 +44,8 @@ pub mod netlink;
 
 pub mod netns;
 
+pub mod observe;
+
 pub mod watch;
 
 pub mod check;

@@ -1,0 +1,189 @@
+//! The stream of what the kernel programs tell, with what was lost of it made up
+//! for: what `keepfast watch` and `keepfast run` share.
+
+mod told;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use keepfast_common::counter::Counter;
+use keepfast_common::event::Event;
+use keepfast_common::maps::RouterKey;
+use tracing::{enabled, info, warn};
+
+use crate::kernel::{DebugLines, Events, Kernel, LoadOptions, PinDirectory};
+
+use told::Told;
+
+/// How often refused timers are stood in for.
+pub const STAND_IN: Duration = Duration::from_millis(50);
+
+/// The loaded programs, and what they have told.
+pub struct Observer {
+    told: Told,
+    batch: Vec<Event>,
+    /// Virtual routers without a timer, as of the last look.
+    refused: usize,
+    /// Events that the numbers of others show to be missing.
+    missed: u64,
+    /// Lost events that were told.
+    loss_told: u64,
+    /// The programs.
+    pub kernel: Kernel,
+    /// Where maps and links are pinned; dropped last, when the links' own pins are
+    /// gone.
+    pub pins: PinDirectory,
+}
+
+/// Where an [`Observer`] hears from.
+pub struct Source {
+    events: Events,
+    debug: Option<DebugLines>,
+}
+
+impl Observer {
+    /// Loads the programs and pins their maps in a directory called `name`.
+    ///
+    /// # Errors
+    ///
+    /// A privilege is missing, or the kernel refuses the programs.
+    pub fn load(name: &str) -> Result<(Self, Source)> {
+        let pins = PinDirectory::create(name)?;
+        let debug = enabled!(target: "keepfast_ebpf", tracing::Level::DEBUG);
+        let options = LoadOptions {
+            debug,
+            ..LoadOptions::default()
+        };
+        let mut kernel = Kernel::load(&options, Some(&pins))?;
+        let source = Source {
+            events: kernel.take_events()?,
+            debug: if debug {
+                Some(kernel.take_debug_lines()?)
+            } else {
+                None
+            },
+        };
+        let observer = Self {
+            told: Told::default(),
+            batch: Vec::new(),
+            refused: 0,
+            missed: 0,
+            loss_told: 0,
+            kernel,
+            pins,
+        };
+        Ok((observer, source))
+    }
+
+    /// Waits for events and puts them into `events`, in the order of their time;
+    /// logs debug lines of the programs as they come.
+    ///
+    /// # Errors
+    ///
+    /// The kernel cannot be asked.
+    pub async fn next(&mut self, source: &mut Source, events: &mut Vec<Event>) -> Result<()> {
+        let batch = &mut self.batch;
+        let mut lost = 0;
+        let Source {
+            events: ring,
+            debug,
+        } = source;
+        tokio::select! {
+            biased;
+            outcome = ring.read(|event, loss| {
+                batch.push(*event);
+                lost += loss.map_or(0, |loss| loss.0);
+            }) => outcome?,
+            outcome = async {
+                match debug {
+                    Some(lines) => lines.forward().await,
+                    None => std::future::pending().await,
+                }
+            } => outcome?,
+        }
+        // The CPUs' records enter the ring nearly, but not quite, in order of time.
+        batch.sort_by_key(|event| event.time_ns);
+        for event in batch.drain(..) {
+            self.told.note(&event);
+            events.push(event);
+        }
+        if lost != 0 {
+            self.missed += lost;
+            self.make_up_for_loss(events)?;
+        }
+        Ok(())
+    }
+
+    /// Once a second: looks whether events were lost, or timers refused.
+    ///
+    /// # Errors
+    ///
+    /// The kernel cannot be asked.
+    pub fn tick(&mut self, events: &mut Vec<Event>) -> Result<()> {
+        self.make_up_for_loss(events)?;
+        self.stand_in()
+    }
+
+    /// Whether [`Self::stand_in`] is to be called every [`STAND_IN`].
+    #[must_use]
+    pub const fn must_stand_in(&self) -> bool {
+        self.refused != 0
+    }
+
+    /// Stands in for the timers that the kernel refused.
+    ///
+    /// # Errors
+    ///
+    /// The kernel cannot be asked.
+    pub fn stand_in(&mut self) -> Result<()> {
+        let refused = self.kernel.rearm()?;
+        if refused != 0 && self.refused == 0 {
+            let step = STAND_IN.as_millis();
+            warn!("the kernel refused {refused} timers; deadlines there are kept to {step} ms");
+        } else if refused == 0 && self.refused != 0 {
+            info!("the kernel refuses no timers any more");
+        }
+        self.refused = refused;
+        Ok(())
+    }
+
+    /// Says how many events were lost since it was last said, and catches up.
+    ///
+    /// A gap in the numbers shows only with the next event of that CPU, which may
+    /// never come; the programs' own count shows it anyway.
+    fn make_up_for_loss(&mut self, events: &mut Vec<Event>) -> Result<()> {
+        let counters = self.kernel.maps().counters()?;
+        let counted: u64 = counters
+            .iter()
+            .filter(|(_, _, counter, _)| *counter == Counter::EventLost)
+            .map(|(_, _, _, count)| count)
+            .sum();
+        let total = counted.max(self.missed);
+        let lost = total.saturating_sub(self.loss_told);
+        if lost != 0 {
+            warn!("{lost} events lost: the ring buffer was full; catching up from the maps");
+            self.loss_told = total;
+            for (key, router) in self.kernel.maps().routers()? {
+                if let Some(event) = self.told.missing(&key, &router) {
+                    self.told.note(&event);
+                    events.push(event);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whose event it is.
+#[must_use]
+pub const fn router_of(event: &Event) -> RouterKey {
+    RouterKey {
+        netns: event.netns,
+        ifindex: event.ifindex,
+        vlan: event.vlan,
+        inner_vlan: event.inner_vlan,
+        family: event.family,
+        vrid: event.vrid,
+        reserved: 0,
+    }
+}
