@@ -1,15 +1,18 @@
 //! Network namespaces: finding them, and working in one for a moment.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::linux::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use nix::libc;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 /// Where `ip netns` keeps its names.
-const NAMED: &str = "/run/netns";
+pub const NAMED: &str = "/run/netns";
 /// The namespace of the calling thread.
 const OWN: &str = "/proc/thread-self/ns/net";
 
@@ -30,30 +33,43 @@ impl Namespace {
     ///
     /// `/proc` is not mounted.
     pub fn current() -> Result<Self> {
-        Self::open(None, PathBuf::from(OWN))
+        let file = File::open(OWN).with_context(|| format!("open {OWN}"))?;
+        Self::of_file(None, file, Path::new(OWN))
     }
 
     /// The namespace that `ip netns` knows by `name`.
     ///
     /// # Errors
     ///
-    /// There is none of that name, or the name is a path.
+    /// There is none of that name, the name is a path, or what has the name is no
+    /// namespace.
     pub fn named(name: &str) -> Result<Self> {
         if name.is_empty() || name.contains('/') || name == "." || name == ".." {
             bail!("network namespace {name:?}: expected a name as `ip netns` lists it");
         }
         let path = PathBuf::from(NAMED).join(name);
-        if !path.exists() {
+        // Neither another file by way of a link, nor waiting for who opens a FIFO.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(&path)
+            .with_context(|| {
+                let path = path.display();
+                format!("network namespace {name:?} does not exist: there is no usable {path}")
+            })?;
+        let filesystem = fstatfs(&file)
+            .with_context(|| format!("inspect {}", path.display()))?
+            .filesystem_type();
+        if filesystem != NSFS_MAGIC {
             bail!(
-                "network namespace {name:?} does not exist: there is no {}",
+                "{}: expected a network namespace, found a file",
                 path.display()
             );
         }
-        Self::open(Some(name.to_owned()), path)
+        Self::of_file(Some(name.to_owned()), file, &path)
     }
 
-    fn open(name: Option<String>, path: PathBuf) -> Result<Self> {
-        let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
+    fn of_file(name: Option<String>, file: File, path: &Path) -> Result<Self> {
         let metadata = file
             .metadata()
             .with_context(|| format!("inspect {}", path.display()))?;
