@@ -1,0 +1,103 @@
+//! The text of keepalived.conf, and of the script by which keepalived asks
+//! whether the gateways live.
+//!
+//! Pure: the same input gives the same bytes, so a file that is the same need not
+//! be written and keepalived not be told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::{Managed, Profile, Router, VirtualRoute};
+
+mod check;
+
+mod lines;
+
+mod neutron;
+
+mod plain;
+
+pub use check::{Gateway, check_script, gateways};
+
+/// Files that keepalived.conf names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// The script of [`check_script`].
+    pub check_script: PathBuf,
+}
+
+/// What the installed keepalived understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Features {
+    /// `no_track` of addresses and routes: somebody else removing one is not a
+    /// fault of the instance.
+    pub no_track: bool,
+}
+
+impl Features {
+    /// The features of the version that `keepalived --version` names in the first
+    /// line on its stderr; of an unknown version, none.
+    #[must_use]
+    pub fn of_version(line: &str) -> Self {
+        let version = version(line).unwrap_or_default();
+        Self {
+            no_track: version >= (2, 0, 3),
+        }
+    }
+}
+
+/// The numbers in `Keepalived v2.2.7 (01/16,2022)`.
+fn version(line: &str) -> Option<(u16, u16, u16)> {
+    let (_, version) = line.split_once("Keepalived v")?;
+    let mut numbers = version
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??, numbers.next()??))
+}
+
+/// The keepalived.conf of `router`, which is `managed`.
+///
+/// `secret` is the password of its authentication; without one there is none.
+#[must_use]
+pub fn render(
+    router: &Router,
+    managed: &Managed,
+    secret: Option<&str>,
+    paths: &Paths,
+    features: Features,
+) -> String {
+    match managed.profile {
+        Profile::Neutron => neutron::render(managed, secret, paths, features),
+        Profile::Plain => plain::render(router, managed, secret, paths, features),
+    }
+}
+
+/// Whole seconds, or seconds and hundredths.
+fn seconds(time: Duration) -> String {
+    let hundredths = time.as_millis() / 10;
+    let (whole, rest) = (hundredths / 100, hundredths % 100);
+    match rest {
+        0 => format!("{whole}"),
+        _ => format!("{whole}.{rest:02}")
+            .trim_end_matches('0')
+            .to_owned(),
+    }
+}
+
+/// Where a route goes by.
+fn way(route: &VirtualRoute) -> String {
+    let mut text = String::new();
+    if let Some(via) = route.via {
+        text += &format!(" via {via}");
+    }
+    if let Some(interface) = &route.interface {
+        text += &format!(" dev {interface}");
+    }
+    if route.link_scope {
+        text += " scope link";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
