@@ -28,6 +28,8 @@ pub mod discover;
 
 pub mod helper;
 
+mod lines;
+
 pub mod notify;
 
 pub mod network;

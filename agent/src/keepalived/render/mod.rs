@@ -11,8 +11,6 @@ use crate::config::{Managed, Profile, Router, VirtualRoute};
 
 mod check;
 
-mod lines;
-
 mod neutron;
 
 mod plain;

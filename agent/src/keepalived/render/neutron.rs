@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::lines::Lines;
 use super::{Features, Paths, seconds, way};
 use crate::config::{AuthenticationKind, Cidr, Managed, VirtualAddress, VirtualRoute};
+use crate::lines::Lines;
 
 /// The keepalived.conf of a router.
 pub(super) fn render(
@@ -14,7 +14,7 @@ pub(super) fn render(
     paths: &Paths,
     features: Features,
 ) -> String {
-    let mut lines = Lines::default();
+    let mut lines = Lines::new("}");
     lines.block("global_defs", |lines| {
         lines.line("notification_email_from neutron@openstack.local");
         lines.line("router_id neutron");

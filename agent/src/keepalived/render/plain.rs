@@ -1,9 +1,9 @@
 //! keepfast's own style: what keepalived 2.2 and later do best, without a word of
 //! warning.
 
-use super::lines::Lines;
 use super::{Features, Paths, gateways, seconds, way};
 use crate::config::{AuthenticationKind, Managed, Router};
+use crate::lines::Lines;
 
 /// Of the script that asks the gateways.
 const CHECK: &str = "gateways";
@@ -19,7 +19,7 @@ pub(super) fn render(
     let check = managed
         .gateway_check
         .filter(|_| !gateways(managed).is_empty());
-    let mut lines = Lines::default();
+    let mut lines = Lines::new("}");
     lines.block("global_defs", |lines| {
         lines.line(format_args!("router_id {}", router.id));
         lines.line(format_args!("vrrp_version {}", managed.vrrp.version));
