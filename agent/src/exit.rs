@@ -12,6 +12,8 @@ use std::io::{self, ErrorKind};
 
 use nix::errno::Errno;
 
+use crate::config::Problems;
+
 /// Failure.
 pub const FAILURE: u8 = 1;
 /// Wrong usage or bad input, `EX_USAGE` of sysexits.h.
@@ -50,7 +52,7 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> u8 {
-    if cause.is::<BadInput>() {
+    if cause.is::<BadInput>() || cause.is::<Problems>() {
         return USAGE;
     }
     if let Some(errno) = cause.downcast_ref::<Errno>() {
@@ -73,6 +75,7 @@ mod tests {
     use anyhow::{Context, anyhow};
 
     use super::*;
+    use crate::config::file;
 
     #[test]
     fn the_cause_decides_whatever_is_said_about_it() {
@@ -80,6 +83,7 @@ mod tests {
         for (error, expected) in [
             (anyhow!("broken"), FAILURE),
             (anyhow!(BadInput("garbage".to_owned())), USAGE),
+            (anyhow!(file::parse("", "a.toml", None).unwrap_err()), USAGE),
             (anyhow!(refused()), NO_PERMISSION),
             (anyhow!(io::Error::from(ErrorKind::IsADirectory)), USAGE),
             (anyhow!(Errno::EPERM), NO_PERMISSION),

@@ -10,9 +10,28 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 mod value;
 
+mod form;
+
+mod problem;
+
+mod document;
+
+mod shape;
+
+mod build;
+
+mod derived;
+
 pub mod file;
+
+pub mod render;
+
+pub mod directory;
 
 pub mod conflicts;
 
@@ -20,6 +39,9 @@ pub mod schema;
 
 pub mod secret;
 
+mod regular;
+
+pub use problem::{Problem, Problems};
 pub use value::{Cidr, InterfaceName, NamespaceName, RouterId, Vrid};
 
 /// Where routers are declared, unless another directory is named.
@@ -99,7 +121,8 @@ pub struct Managed {
 }
 
 /// In whose style keepalived is configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// keepfast's own: what keepalived does best.
     Plain,
@@ -144,7 +167,8 @@ pub struct Authentication {
 }
 
 /// How adverts are authenticated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum AuthenticationKind {
     /// A password in clear, of which keepalived uses eight characters.
     Pass,
@@ -269,7 +293,8 @@ pub struct Child {
 }
 
 /// When a child runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum RunOn {
     /// While this host is the primary.
     Primary,

@@ -1,7 +1,7 @@
 //! Values that check themselves.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// The name of a router: up to 64 letters, digits, `-`, `_` and `.`, beginning with
@@ -10,11 +10,13 @@ use std::str::FromStr;
 pub struct RouterId(String);
 
 /// The name of a network interface: 1 to 15 bytes without `/`, `:` and white
-/// space, as the kernel demands (`dev_valid_name`).
+/// space, as the kernel demands (`dev_valid_name`), and without what would mean
+/// something else in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InterfaceName(String);
 
-/// The name of a network namespace: a file name as `ip netns` takes it.
+/// The name of a network namespace: a file name as `ip netns` takes it, without what
+/// would mean something else in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NamespaceName(String);
 
@@ -67,17 +69,28 @@ impl FromStr for RouterId {
     }
 }
 
+/// Whether `byte` stands for itself in a word of keepalived.conf, radvd.conf and
+/// conntrackd.conf: it is no space, quote, comment, brace, variable or escape.
+pub(super) const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(
+            byte,
+            b'"' | b'\'' | b'`' | b'#' | b'!' | b'{' | b'}' | b'$' | b'~' | b'\\' | b';'
+        )
+}
+
 impl FromStr for InterfaceName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = |byte: u8| byte.is_ascii_graphic() && !b"/:".contains(&byte);
+        // A line of keepalived.conf that begins with `@` is a condition.
+        let known = |byte: u8| is_plain(byte) && !b"/:@".contains(&byte);
         if (1..16).contains(&text.len()) && text.bytes().all(known) && text != "." && text != ".." {
             return Ok(Self(text.to_owned()));
         }
         Err(format!(
-            "{text:?} is no interface name: expected 1 to 15 printable characters without `/` \
-             and `:`"
+            "{text:?} is no interface name: expected 1 to 15 letters, digits and signs without \
+             `/`, `:`, quotes and what else configuration files give a meaning"
         ))
     }
 }
@@ -86,14 +99,14 @@ impl FromStr for NamespaceName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+        let known = |byte: u8| is_plain(byte) && byte != b'/';
         if (1..=128).contains(&text.len()) && text.bytes().all(known) && text != "." && text != ".."
         {
             return Ok(Self(text.to_owned()));
         }
         Err(format!(
-            "{text:?} is no namespace name: expected 1 to 128 printable characters without `/`, \
-             as `ip netns` lists it"
+            "{text:?} is no namespace name: expected 1 to 128 letters, digits and signs without \
+             `/`, quotes and what else configuration files give a meaning"
         ))
     }
 }
@@ -126,13 +139,20 @@ impl Cidr {
     ///
     /// The prefix is longer than the address.
     pub fn new(address: IpAddr, prefix: u8) -> Result<Self, String> {
-        let most = if address.is_ipv4() { 32 } else { 128 };
+        let most = Self::of_host(address).prefix;
         if prefix > most {
             return Err(format!(
                 "{address}/{prefix}: expected a prefix length of at most {most}"
             ));
         }
         Ok(Self { address, prefix })
+    }
+
+    /// `address` and no other.
+    #[must_use]
+    pub const fn of_host(address: IpAddr) -> Self {
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        Self { address, prefix }
     }
 
     /// The address.
@@ -150,14 +170,82 @@ impl Cidr {
     /// Whether `address` is in this network.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        let mask = |length: u8| u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-        // IPv4 addresses as the upper 32 of 128 bits: one comparison serves both.
-        let bits = |address: IpAddr| match address {
-            IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
-            IpAddr::V6(address) => address.to_bits(),
-        };
         self.address.is_ipv4() == address.is_ipv4()
-            && (bits(self.address) ^ bits(address)) & mask(self.prefix) == 0
+            && (bits(self.address) ^ bits(address)) & self.mask() == 0
+    }
+
+    /// Whether an address is in both networks.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.address) || other.contains(self.address)
+    }
+
+    /// The network: the address without its host bits.
+    #[must_use]
+    pub fn network(&self) -> Self {
+        let network = bits(self.address) & self.mask();
+        let address = match self.address {
+            // The upper 32 of 128 bits.
+            IpAddr::V4(_) => Ipv4Addr::from_bits((network >> 96) as u32).into(),
+            IpAddr::V6(_) => Ipv6Addr::from_bits(network).into(),
+        };
+        Self { address, ..*self }
+    }
+
+    /// Whether this is the address of one host, no network.
+    #[must_use]
+    pub const fn is_host(&self) -> bool {
+        self.prefix == self.longest()
+    }
+
+    /// Whether this is everything: the destination of a default route.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.prefix == 0 && self.address.is_unspecified()
+    }
+
+    /// Checks that a host can have this address.
+    ///
+    /// # Errors
+    ///
+    /// It is none of a host: that of a network, of all hosts, of none or of many.
+    pub fn check_host(&self) -> Result<(), String> {
+        let mistaken_for = if self.address.is_unspecified() || self.prefix == 0 {
+            "no address of a host"
+        } else if self.address.is_multicast() {
+            "a multicast address"
+        } else if self.address.is_loopback() {
+            "a loopback address"
+        } else if self.prefix + 1 < self.longest() && *self == self.network() {
+            "the address of its network"
+        } else if self.address.is_ipv4()
+            && self.prefix + 1 < self.longest()
+            && (bits(self.address) | self.mask()) >> 96 == u128::from(u32::MAX)
+        {
+            "the broadcast address of its network"
+        } else {
+            return Ok(());
+        };
+        Err(format!(
+            "{self} is {mistaken_for}: expected the address of a host"
+        ))
+    }
+
+    const fn longest(&self) -> u8 {
+        Self::of_host(self.address).prefix
+    }
+
+    fn mask(&self) -> u128 {
+        let host_bits = 128 - u32::from(self.prefix);
+        u128::MAX.checked_shl(host_bits).unwrap_or(0)
+    }
+}
+
+/// IPv4 addresses as the upper 32 of 128 bits: one comparison serves both.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
+        IpAddr::V6(address) => address.to_bits(),
     }
 }
 
@@ -169,6 +257,10 @@ impl FromStr for Cidr {
             || format!("{text:?} is no address with prefix length: expected one like 192.0.2.1/24");
         let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
         let address = address.parse().map_err(|_| wrong())?;
+        // Rust would take "+24" too.
+        if !prefix.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong());
+        }
         Self::new(address, prefix.parse().map_err(|_| wrong())?)
     }
 }
