@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::control::command::RouterArgs;
+
 /// Tells who is master of each VRRP virtual router, the moment that changes.
 ///
 /// keepfast listens inside the kernel, on the interfaces where keepalived (or
@@ -42,6 +44,8 @@ pub enum Command {
     /// capturing host itself sent are told apart only where the capture says so:
     /// taken on the device "any", or as pcapng with packet directions.
     Replay(ReplayArgs),
+    /// Speak with the daemon (`keepfast run`) about its routers.
+    Router(RouterArgs),
 }
 
 /// Arguments of `keepfast watch`.

@@ -1,0 +1,121 @@
+//! What is said on the control socket.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::exit::BadInput;
+
+/// The most bytes that a request may have, with its end of line.
+pub const MOST_REQUEST: usize = 1024 * 1024;
+
+/// What the daemon is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Declare a router, or declare it anew.
+    Apply {
+        /// Its file.
+        text: String,
+        /// What messages call the file.
+        origin: String,
+        /// Whether its interfaces may be missing yet.
+        wait_for_interfaces: bool,
+    },
+    /// Remove a router.
+    Delete {
+        /// Its name.
+        id: String,
+    },
+    /// Say how all routers are.
+    List,
+    /// Say how one router is.
+    Show {
+        /// Its name.
+        id: String,
+    },
+    /// Say what applying a file would change.
+    Diff {
+        /// The file.
+        text: String,
+        /// What messages call it.
+        origin: String,
+    },
+}
+
+/// What the daemon answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Whether all went well.
+    pub ok: bool,
+    /// What did not.
+    pub error: Option<ErrorReply>,
+    /// What was asked for; null where something went wrong.
+    pub result: Value,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReply {
+    /// In words: what was found and what was expected.
+    pub message: String,
+    /// Whose fault it is.
+    pub kind: ErrorKind,
+}
+
+/// Whose fault it is that something went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The request or the file in it is wrong.
+    BadInput,
+    /// There is no such router.
+    NotFound,
+    /// Whoever asks is not allowed to.
+    Denied,
+    /// The daemon could not do it.
+    Failure,
+}
+
+impl Reply {
+    /// All went well.
+    #[must_use]
+    pub const fn done(result: Value) -> Self {
+        Self {
+            ok: true,
+            error: None,
+            result,
+        }
+    }
+
+    /// Something went wrong.
+    #[must_use]
+    pub const fn refused(kind: ErrorKind, message: String) -> Self {
+        Self {
+            ok: false,
+            error: Some(ErrorReply { message, kind }),
+            result: Value::Null,
+        }
+    }
+}
+
+impl From<&anyhow::Error> for Reply {
+    fn from(error: &anyhow::Error) -> Self {
+        let kind = if error.chain().any(|cause| cause.is::<BadInput>()) {
+            ErrorKind::BadInput
+        } else {
+            ErrorKind::Failure
+        };
+        Self::refused(kind, format!("{error:#}"))
+    }
+}
+
+impl Request {
+    /// What it would change, in words; `None` where it only asks.
+    pub(super) fn action(&self) -> Option<String> {
+        match self {
+            Self::Apply { origin, .. } => Some(format!("apply {origin:?}")),
+            Self::Delete { id } => Some(format!("delete {id:?}")),
+            Self::List | Self::Show { .. } | Self::Diff { .. } => None,
+        }
+    }
+}
