@@ -64,4 +64,7 @@ pub(super) fn problem(text: &str, origin: &str, field: &str, message: String) ->
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+
+#[cfg(test)]
+mod malformed;

@@ -167,3 +167,133 @@ fn texts<T: ToString>(values: &[T]) -> Vec<String> {
 fn path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::parse;
+    use crate::config::file::tests::{EXAMPLES, Numbers};
+
+    /// A valid router file that says many things or few, by the numbers drawn.
+    fn file(numbers: &mut Numbers) -> String {
+        let mut text = String::new();
+        let mut maybe = |line: &str, text: &mut String, one_in: usize| {
+            if numbers.below(one_in) == 0 {
+                text.push_str(line);
+                text.push('\n');
+            }
+        };
+        let start = text.len();
+        maybe("host = true", &mut text, 3);
+        if text.len() == start {
+            maybe("namespace = \"qrouter-x.y\"", &mut text, 2);
+            maybe("create_namespace = true", &mut text, 2);
+        }
+        let start = text.len();
+        maybe("profile = \"neutron\"", &mut text, 2);
+        let neutron = text.len() > start;
+        maybe("gateway_check = \"7s\"", &mut text, 2);
+        maybe("announce_again = 33", &mut text, 2);
+        text.push_str("[vrrp]\ninterface = \"ha-0\"\nvrid = 17\n");
+        text.push_str("addresses = [\"169.254.192.3/18\", \"10.9.0.3/24\"]\n");
+        maybe("priority = 254", &mut text, 2);
+        maybe("advert_interval = \"3s\"", &mut text, 2);
+        maybe("preempt = true", &mut text, 2);
+        maybe("primary_address = \"10.9.0.1/24\"", &mut text, 2);
+        maybe("track_interfaces = []", &mut text, 2);
+        if neutron {
+            let line = "authentication = { type = \"AH\", secret_file = \"/a b/\\\"\\\\ü\" }";
+            maybe(line, &mut text, 2);
+        }
+        for address in [
+            "10.0.0.1/24",
+            "203.0.113.7/32",
+            "2001:db8::1/64",
+            "fe80::1/64",
+        ] {
+            let entry = format!("[[address]]\ninterface = \"lan0\"\naddress = \"{address}\"");
+            maybe(&entry, &mut text, 2);
+        }
+        for (to, rest) in [
+            ("default", "via = \"203.0.113.1\"\ninterface = \"wan0\""),
+            ("default", "via = \"fe80::99\"\ninterface = \"wan0\""),
+            ("192.0.2.0/24", "interface = \"lan0\""),
+            ("192.0.2.1", "interface = \"lan0\"\nscope = \"global\""),
+            ("2001:db8:1::/48", "via = \"fe80::7\"\ninterface = \"wan0\""),
+        ] {
+            maybe(&format!("[[route]]\nto = \"{to}\"\n{rest}"), &mut text, 2);
+        }
+        let entry = "[radvd]\nuser = \"radvd\"\n[[radvd.interface]]\ninterface = \"lan0\"\n\
+                     prefixes = [\"2001:db8::/64\"]\nmtu = 1500\nmanaged = true\n\
+                     [[radvd.interface]]\ninterface = \"lan1\"\nmax_interval = 9\nother = true\n\
+                     name_servers = [\"2001:db8::53\"]";
+        maybe(entry, &mut text, 2);
+        maybe(
+            "[conntrackd]\ngroup = 4000\nhash_size = 4294967295",
+            &mut text,
+            2,
+        );
+        for (name, target) in [
+            ("a", "program = [\"/bin/a\", \"\", \"'\\t\\\"\"]"),
+            ("b", "socket = \"/run/b\"\nsettle = \"1500us\""),
+            ("c", "neutron_socket = \"/run/c\"\ntimeout = \"24h\""),
+        ] {
+            maybe(
+                &format!("[[hook]]\nname = \"{name}\"\n{target}"),
+                &mut text,
+                2,
+            );
+        }
+        for run in ["primary", "always"] {
+            let entry = format!(
+                "[[child]]\nname = \"{run}\"\ncommand = [\"/bin/c\"]\nrun = \"{run}\"\n\
+                 stop_timeout = \"1.000000001s\""
+            );
+            maybe(&entry, &mut text, 2);
+        }
+        text
+    }
+
+    fn check(text: &str) {
+        let router = parse(text, "r.toml", Some("r")).unwrap_or_else(|it| panic!("{it}\n{text}"));
+        let rendered = render(&router);
+        let again = parse(&rendered, "rendered", None);
+        let again = again.unwrap_or_else(|it| panic!("{it}\n{rendered}"));
+        assert_eq!(again, router, "{rendered}");
+        assert_eq!(render(&again), rendered);
+    }
+
+    #[test]
+    fn what_is_rendered_declares_the_same_router() {
+        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+        for (_, text) in EXAMPLES {
+            check(text);
+        }
+        for _ in 0..1_000 {
+            check(&file(&mut numbers));
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_to_defaults() {
+        let least = "[vrrp]\ninterface = \"ha0\"\nvrid = 9\n";
+        let router = parse(least, "r.toml", Some("r")).unwrap();
+        let expected = r#"id = "r"
+namespace = "qrouter-r"
+profile = "plain"
+announce_again = "60s"
+
+[vrrp]
+interface = "ha0"
+addresses = []
+vrid = 9
+priority = 100
+advert_interval = "1s"
+version = 3
+preempt = false
+primary_address = "169.254.0.9/24"
+track_interfaces = ["ha0"]
+"#;
+        assert_eq!(render(&router), expected);
+    }
+}

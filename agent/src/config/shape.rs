@@ -87,11 +87,14 @@ impl Fitter<'_> {
             _ => None,
         };
         if fits.is_none() {
-            let message = format!(
-                "expected {}, found {}",
-                expected(schema),
-                found(value.get_ref())
-            );
+            let expected = expected(schema);
+            let message = match value.get_ref() {
+                // A table may be for secrets, so this may be one.
+                DeValue::String(_) if is_kind(schema, "object") => {
+                    format!("expected {expected}, found a string")
+                }
+                value => format!("expected {expected}, found {}", found(value)),
+            };
             let problem = self
                 .document
                 .problem_at(value.span(), path.to_owned(), message);

@@ -10,9 +10,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::Mistake;
-use crate::config::RouterId;
 use crate::config::form::Interval;
 use crate::config::value::is_plain;
+use crate::config::{Cidr, RouterId};
 
 /// Longer than this is no time that anything here waits for; and any sum of such
 /// times is far from what clocks can hold.
@@ -63,6 +63,12 @@ impl Check {
         T: FromStr<Err = String>,
     {
         self.take(field, text?.parse())
+    }
+
+    /// An address that a host can have.
+    pub(super) fn host(&mut self, field: &str, text: Option<&str>) -> Option<Cidr> {
+        let address: Cidr = self.parse(field, text)?;
+        self.take(field, address.check_host().map(|()| address))
     }
 
     /// All the values of a list, or `None` if one is wrong.

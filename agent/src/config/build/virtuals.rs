@@ -35,16 +35,20 @@ pub(super) fn virtuals(
     let addresses: Option<Vec<_>> = addresses.into_iter().collect();
     let routes: Option<Vec<_>> = routes.into_iter().collect();
     if let (Some(vrrp), Some(addresses), Some(routes)) = (vrrp, &addresses, &routes) {
-        reachable(check, vrrp, addresses, routes);
+        let known = Known {
+            vrrp,
+            addresses,
+            routes,
+            host: form.host == Some(true),
+        };
+        known.check_next_hops(check);
     }
     (addresses, routes)
 }
 
 fn address(check: &mut Check, form: &AddressForm, at: &str) -> Option<VirtualAddress> {
     let interface = check.parse(&format!("{at}.interface"), form.interface.as_deref());
-    let field = format!("{at}.address");
-    let address: Cidr = check.parse(&field, form.address.as_deref())?;
-    check.take(&field, address.check_host())?;
+    let address = check.host(&format!("{at}.address"), form.address.as_deref())?;
     let link_local = matches!(address.address(), IpAddr::V6(it) if it.is_unicast_link_local());
     if link_local && form.scope == Some(Scope::Global) {
         let message = format!("{address} is link-local: expected \"link\"");
@@ -154,51 +158,72 @@ fn destination(
     Some(network)
 }
 
-/// Checks that each next hop is on a subnet that its interface is known to have, or
-/// that a route leads to it there. An interface with addresses of single hosts only
-/// tells of no subnet: it may have one from elsewhere.
-fn reachable(
-    check: &mut Check,
-    vrrp: &Vrrp,
-    addresses: &[VirtualAddress],
-    routes: &[VirtualRoute],
-) {
-    let at_ha = vrrp.addresses.iter().chain([&vrrp.primary_address]);
-    let at_ha = at_ha.map(|it| (&vrrp.interface, *it));
-    let subnets: Vec<_> = addresses
-        .iter()
-        .map(|it| (&it.interface, it.address))
-        .chain(at_ha)
-        .filter(|(_, subnet)| !subnet.is_host())
-        .collect();
-    for (index, route) in routes.iter().enumerate() {
-        let Some(via) = route.via.filter(|via| !is_link_local(*via)) else {
-            continue;
-        };
-        let interface = route.interface.as_ref();
-        let here = |it: &InterfaceName| interface.is_none_or(|interface| interface == it);
-        let near: Vec<Cidr> = subnets
-            .iter()
-            .filter(|(interface, subnet)| {
-                here(interface) && subnet.address().is_ipv4() == via.is_ipv4()
-            })
-            .map(|(_, subnet)| subnet.network())
-            .filter(|subnet| !is_link_local(subnet.address()))
-            .collect();
-        let on_link = routes.iter().any(|other| {
-            other.via.is_none()
-                && other.to.contains(via)
-                && other.interface.as_ref().is_none_or(here)
-        });
-        if !on_link && !near.is_empty() && !near.iter().any(|subnet| subnet.contains(via)) {
+/// What is known of where next hops can be.
+struct Known<'a> {
+    vrrp: &'a Vrrp,
+    addresses: &'a [VirtualAddress],
+    routes: &'a [VirtualRoute],
+    /// Whether the router is in the host's own namespace, with interfaces that have
+    /// nothing to do with it.
+    host: bool,
+}
+
+impl Known<'_> {
+    /// Checks that each next hop is on a subnet of the virtual addresses of its
+    /// interface, or that a route leads to it there. Where they are of single hosts
+    /// only, the interface may have its subnet from elsewhere.
+    fn check_next_hops(&self, check: &mut Check) {
+        for (index, route) in self.routes.iter().enumerate() {
+            let interface = route.interface.as_ref();
+            let Some(via) = route.via.filter(|via| !is_link_local(*via)) else {
+                continue;
+            };
+            let near = self.subnets(interface, via);
+            let anywhere = near.is_empty() || interface.is_none() && self.host;
+            if anywhere || self.is_on_link(interface, via) {
+                continue;
+            }
             let near: Vec<_> = near.iter().map(Cidr::to_string).collect();
             let place = interface.map_or_else(String::new, |it| format!(" of {it}"));
             let message = format!(
-                "{via} is on no subnet{place} ({}): expected one that is, or an on-link route to it",
+                "{via} is on no subnet{place} ({}): expected one that is, or an on-link route \
+                 to it",
                 near.join(", ")
             );
             check.wrong(format!("route[{index}].via"), message);
         }
+    }
+
+    /// The subnets of the virtual addresses of `via`'s family.
+    fn subnets(&self, interface: Option<&InterfaceName>, via: IpAddr) -> Vec<Cidr> {
+        self.addresses
+            .iter()
+            .filter(|it| interface.is_none_or(|interface| *interface == it.interface))
+            .map(|it| it.address.network())
+            .filter(|it| it.address().is_ipv4() == via.is_ipv4())
+            .filter(|it| !it.is_host() && !is_link_local(it.address()))
+            .collect()
+    }
+
+    fn is_on_link(&self, interface: Option<&InterfaceName>, via: IpAddr) -> bool {
+        let here = |other: &InterfaceName| interface.is_none_or(|it| it == other);
+        let at_ha = || {
+            self.vrrp
+                .addresses
+                .iter()
+                .chain([&self.vrrp.primary_address])
+        };
+        let by_subnet = self
+            .subnets(interface, via)
+            .iter()
+            .any(|it| it.contains(via))
+            || here(&self.vrrp.interface) && at_ha().any(|it| it.contains(via));
+        let by_route = |route: &VirtualRoute| {
+            route.via.is_none()
+                && route.to.contains(via)
+                && route.interface.as_ref().is_none_or(here)
+        };
+        by_subnet || self.routes.iter().any(by_route)
     }
 }
 

@@ -49,12 +49,13 @@ pub(super) fn vrrp(check: &mut Check, form: &VrrpForm, profile: Profile) -> Opti
 }
 
 fn own_addresses(check: &mut Check, form: &VrrpForm) -> Option<Vec<Cidr>> {
-    let field = |index| format!("vrrp.addresses[{index}]");
-    let addresses: Vec<Cidr> = check.parse_all("vrrp.addresses", &form.addresses)?;
-    for (index, address) in addresses.iter().enumerate() {
-        check.take(&field(index), address.check_host());
-    }
-    Some(addresses)
+    let addresses: Vec<_> = form
+        .addresses
+        .iter()
+        .enumerate()
+        .map(|(index, text)| check.host(&format!("vrrp.addresses[{index}]"), Some(text)))
+        .collect();
+    addresses.into_iter().collect()
 }
 
 fn priority(check: &mut Check, form: &VrrpForm, profile: Profile) -> Option<u8> {
@@ -133,8 +134,7 @@ fn primary_address(
         let address = default_primary_address(addresses?, vrid?);
         return check.take(field, address);
     }
-    let address: Cidr = check.parse(field, form.primary_address.as_deref())?;
-    check.take(field, address.check_host())?;
+    let address = check.host(field, form.primary_address.as_deref())?;
     if let IpAddr::V6(v6) = address.address() {
         if version == Some(2) {
             let message = format!("{address} is IPv6: expected IPv4, or version = 3");

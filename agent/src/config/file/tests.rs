@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::render::render;
 use crate::config::{
     Authentication, AuthenticationKind, HookTarget, Keepalived, Managed, NamespaceChoice, Profile,
     RunOn,
 };
 
-pub(crate) const EXAMPLES: [(&str, &str); 3] = [
+pub(in crate::config) const EXAMPLES: [(&str, &str); 3] = [
     ("plain", include_str!("../../../examples/plain.toml")),
     ("neutron", include_str!("../../../examples/neutron.toml")),
     ("attached", include_str!("../../../examples/attached.toml")),
@@ -17,7 +18,7 @@ fn example(name: &str) -> Router {
     parse(text, name, Some(name)).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-pub(crate) fn managed(router: &Router) -> &Managed {
+pub(in crate::config) fn managed(router: &Router) -> &Managed {
     match &router.keepalived {
         Keepalived::Managed(managed) => managed,
         Keepalived::Attached(_) => panic!("attached: {router:?}"),
@@ -131,5 +132,118 @@ fn times_are_text_with_units_or_seconds() {
         let router = parse(&text, "r.toml", Some("r")).unwrap();
         let expected = Duration::from_millis(milliseconds);
         assert_eq!(router.hooks[0].timeout, expected, "{written}");
+    }
+}
+
+#[test]
+fn next_hops_may_be_where_nothing_is_known_of_subnets() {
+    for (top, after) in [
+        // By a route to it on the link, wherever that stands.
+        (
+            "",
+            "[[address]]\ninterface = \"wan0\"\naddress = \"10.0.0.1/24\"\n\
+             [[route]]\nto = \"default\"\nvia = \"192.0.2.1\"\ninterface = \"wan0\"\n\
+             [[route]]\nto = \"192.0.2.1\"\ninterface = \"wan0\"\n",
+        ),
+        // The address of a single host is on a subnet that is not told.
+        (
+            "",
+            "[[address]]\ninterface = \"wan0\"\naddress = \"192.0.2.7/32\"\n\
+             [[route]]\nto = \"default\"\nvia = \"192.0.2.1\"\ninterface = \"wan0\"\n",
+        ),
+        // The host has interfaces that the router does not name.
+        (
+            "host = true\n",
+            "[[address]]\ninterface = \"wan0\"\naddress = \"10.0.0.1/24\"\n\
+             [[route]]\nto = \"default\"\nvia = \"192.0.2.1\"\n",
+        ),
+        // On the subnet of the interface for adverts.
+        (
+            "",
+            "addresses = [\"10.9.0.2/24\"]\n\
+             [[address]]\ninterface = \"ha0\"\naddress = \"10.0.0.1/24\"\n\
+             [[route]]\nto = \"default\"\nvia = \"10.9.0.1\"\ninterface = \"ha0\"\n",
+        ),
+        // A link-local one is on every link.
+        (
+            "",
+            "[[address]]\ninterface = \"wan0\"\naddress = \"2001:db8::1/64\"\n\
+             [[route]]\nto = \"default\"\nvia = \"fe80::1\"\ninterface = \"wan0\"\n",
+        ),
+    ] {
+        let text = format!("{top}[vrrp]\ninterface = \"ha0\"\nvrid = 9\n{after}");
+        if let Err(problems) = parse(&text, "r.toml", Some("r")) {
+            panic!("{problems}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn no_damage_to_a_file_is_too_much() {
+    const SCRAPS: [&str; 16] = [
+        "[",
+        "]",
+        "[[route]]\n",
+        "\"",
+        "'",
+        "=",
+        ".",
+        "\n",
+        "{",
+        "}",
+        "#",
+        "\0",
+        "é",
+        "-1",
+        "9999999999999999999999",
+        "via = \"::\"\n",
+    ];
+    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    let (mut good, mut bad) = (0, 0);
+    for round in 0..6_000 {
+        let mut text = EXAMPLES[round % EXAMPLES.len()].1.to_owned();
+        for _ in 0..=numbers.below(4) {
+            let mut place = numbers.below(text.len());
+            while !text.is_char_boundary(place) {
+                place -= 1;
+            }
+            match numbers.below(8) {
+                0 => text.truncate(place),
+                1..=3 => drop(text.remove(place)),
+                _ => text.insert_str(place, SCRAPS[numbers.below(SCRAPS.len())]),
+            }
+            text.push('\n');
+        }
+        match parse(&text, "r.toml", Some("r")) {
+            Ok(router) => {
+                good += 1;
+                assert_eq!(
+                    parse(&render(&router), "r.toml", None),
+                    Ok(router),
+                    "{text}"
+                );
+            }
+            Err(problems) => {
+                bad += 1;
+                let lines = text.lines().count() + 1;
+                for problem in &problems {
+                    assert!((1..=lines).contains(&problem.line), "{problem}\n{text}");
+                }
+            }
+        }
+    }
+    // Both were tried.
+    assert!(good > 500 && bad > 1000, "{good} good, {bad} bad");
+}
+
+/// Numbers that look random and are the same each time (xorshift64).
+pub(in crate::config) struct Numbers(pub(crate) u64);
+
+impl Numbers {
+    pub(in crate::config) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(bound).unwrap()).unwrap()
     }
 }
