@@ -1,1 +1,0 @@
-//! Reading a keepalived.conf that somebody else wrote.
