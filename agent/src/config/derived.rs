@@ -95,3 +95,73 @@ fn leads_to_hop(hop: &VirtualRoute, route: &VirtualRoute) -> bool {
     };
     hop.via.is_none() && hop.to.is_host() && Some(hop.to.address()) == route.via && same_link
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::file::parse;
+    use crate::config::file::tests::managed;
+    use crate::config::{Managed, Router, VirtualRoute};
+
+    fn router() -> Router {
+        let route = |to: &str, rest: &str| format!("[[route]]\nto = \"{to}\"\n{rest}\n");
+        let wan = "interface = \"wan0\"";
+        let text = [
+            "[vrrp]\ninterface = \"ha0\"\nvrid = 9\ntrack_interfaces = [\"lan0\"]\n".to_owned(),
+            "[[address]]\ninterface = \"lan1\"\naddress = \"10.0.0.1/24\"\n".to_owned(),
+            route("10.1.0.0/16", "via = \"10.0.0.9\""),
+            route("default", &format!("via = \"192.0.2.1\"\n{wan}")),
+            route("203.0.113.0/24", wan),
+            route("default", &format!("via = \"2001:db8::1\"\n{wan}")),
+            // On another link, so not what the gateway needs.
+            route("192.0.2.1", "interface = \"lan1\""),
+            route("192.0.2.1", wan),
+            "[[radvd.interface]]\ninterface = \"lan2\"\n".to_owned(),
+        ];
+        parse(&text.concat(), "r.toml", Some("r")).unwrap_or_else(|it| panic!("{it}"))
+    }
+
+    fn shown<'a>(routes: impl IntoIterator<Item = &'a VirtualRoute>) -> Vec<String> {
+        let show = |it: &VirtualRoute| match (&it.via, &it.interface) {
+            (Some(via), _) => format!("{} via {via}", it.to),
+            (None, Some(interface)) => format!("{} on {interface}", it.to),
+            (None, None) => it.to.to_string(),
+        };
+        routes.into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn routes_are_gateway_static_or_on_link() {
+        let router = router();
+        let managed: &Managed = managed(&router);
+        assert_eq!(
+            shown(managed.gateway_routes()),
+            [
+                "192.0.2.1/32 on wan0",
+                "0.0.0.0/0 via 192.0.2.1",
+                "::/0 via 2001:db8::1",
+            ]
+        );
+        assert_eq!(shown(managed.static_routes()), ["10.1.0.0/16 via 10.0.0.9"]);
+        assert_eq!(
+            shown(managed.on_link_routes()),
+            ["203.0.113.0/24 on wan0", "192.0.2.1/32 on lan1"]
+        );
+    }
+
+    #[test]
+    fn primary_address_comes_first_and_every_interface_is_named() {
+        let router = router();
+        let managed = managed(&router);
+        let addresses: Vec<_> = managed
+            .all_addresses()
+            .map(|(interface, address)| format!("{address} on {interface}"))
+            .collect();
+        assert_eq!(addresses, ["169.254.0.9/24 on ha0", "10.0.0.1/24 on lan1"]);
+        let names: Vec<_> = managed
+            .interfaces()
+            .into_iter()
+            .map(|it| it.as_str())
+            .collect();
+        assert_eq!(names, ["ha0", "lan0", "lan1", "lan2", "wan0"]);
+    }
+}

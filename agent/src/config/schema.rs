@@ -57,3 +57,66 @@ fn simplify(schema: &mut Schema) {
         schema.insert("anyOf".to_owned(), Value::Array(choices));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at<'a>(schema: &'a Value, pointer: &str) -> &'a Value {
+        schema
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("no {pointer} in {schema:#}"))
+    }
+
+    #[test]
+    fn it_describes_bounds_words_and_what_must_be_there() {
+        let schema = schema();
+        for (pointer, expected) in [
+            (
+                "/properties/vrrp/required",
+                serde_json::json!(["interface", "vrid"]),
+            ),
+            ("/properties/vrrp/properties/vrid/minimum", 1.into()),
+            ("/properties/vrrp/properties/priority/maximum", 254.into()),
+            ("/properties/vrrp/additionalProperties", false.into()),
+            ("/properties/profile/oneOf/1/const", "neutron".into()),
+            (
+                "/properties/address/items/required",
+                serde_json::json!(["interface", "address"]),
+            ),
+            (
+                "/properties/hook/items/oneOf/2/required/0",
+                "neutron_socket".into(),
+            ),
+            (
+                "/properties/gateway_check/type",
+                serde_json::json!(["string", "integer"]),
+            ),
+            ("/properties/radvd/properties/interface/minItems", 1.into()),
+        ] {
+            assert_eq!(at(&schema, pointer), &expected, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn every_key_is_described_and_nothing_of_rust_shows() {
+        fn walk(schema: &Value, path: &str, count: &mut usize) {
+            for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+                let path = format!("{path}.{key}");
+                *count += 1;
+                assert!(property["description"].is_string(), "{path}");
+                assert!(property.get("anyOf").is_none(), "{path}");
+                walk(property, &path, count);
+                walk(&property["items"], &path, count);
+            }
+        }
+        let schema = schema();
+        let mut count = 0;
+        walk(&schema, "", &mut count);
+        assert!(count > 60, "{count}");
+        let text = schema.to_string();
+        for rust in ["null", "int64", "$ref", "Form"] {
+            assert!(!text.contains(rust), "{rust}");
+        }
+    }
+}

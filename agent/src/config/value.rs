@@ -60,6 +60,12 @@ impl FromStr for RouterId {
         let begins = text.starts_with(|first: char| first.is_ascii_alphanumeric());
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if begins && text.len() <= 64 && text.bytes().all(known) {
+            // Else the directory of one router could be the pid file of another.
+            if text.contains(".pid.") {
+                return Err(format!(
+                    "{text:?} is no router id: expected none with `.pid.`, as pid files have it"
+                ));
+            }
             return Ok(Self(text.to_owned()));
         }
         Err(format!(

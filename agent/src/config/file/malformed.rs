@@ -41,6 +41,13 @@ vrid = 5"#,
         r#"r.toml:1:6: id: "../../etc/passwd" is no router id: expected 1 to 64 letters, digits, `-`, `_` or `.`, beginning with a letter or digit"#,
     ),
     (
+        r#"id = "r.pid.keepalived"
+[vrrp]
+interface = "ha0"
+vrid = 5"#,
+        r#"r.toml:1:6: id: "r.pid.keepalived" is no router id: expected none with `.pid.`, as pid files have it"#,
+    ),
+    (
         r#"namespace = "a/b"
 [vrrp]
 interface = "ha0"
