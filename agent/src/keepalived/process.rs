@@ -33,6 +33,15 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 const LINES: usize = 10;
 /// How many characters of each.
 const LINE_LENGTH: usize = 200;
+/// Its exit status for a configuration that it has something to say about.
+const REMARKED: i32 = 5;
+/// What it remarks about every configuration of Neutron's, and does as it should all
+/// the same. Anything else makes a configuration a wrong one.
+const HARMLESS_REMARKS: [&str; 3] = [
+    "since own interface",
+    "Cannot specify scope for IPv6 addresses",
+    "Route cannot be tracked if protocol is not RTPROT_KEEPALIVED",
+];
 /// How much of a configuration is searched for a password, bytes.
 const CONF_LIMIT: u64 = 4 * 1024 * 1024;
 
@@ -87,7 +96,8 @@ pub async fn version() -> Result<String> {
 ///
 /// # Errors
 ///
-/// It does not accept it: with its own words, less what could give a password away.
+/// It does not accept it, or finds something in it that it would leave out: with its
+/// own words, less what could give a password away.
 pub async fn check(namespace: &Namespace, conf: &Path) -> Result<()> {
     let start = Start {
         program: NAME,
@@ -96,7 +106,8 @@ pub async fn check(namespace: &Namespace, conf: &Path) -> Result<()> {
         environment: &[],
     };
     let finished = process::run(&start, CHECK_LIMIT).await?;
-    if finished.status.success() {
+    let remarked = finished.status.code() == Some(REMARKED);
+    if finished.status.success() || remarked && are_harmless(&finished.output) {
         return Ok(());
     }
     let mut text = Vec::new();
@@ -246,7 +257,7 @@ fn any_vrrp_process(
 fn identity<'a>(paths: &'a Paths, namespace: &Namespace) -> Result<Identity<'a>> {
     Ok(Identity {
         name: NAME,
-        argument: text(paths.conf.as_os_str(), &paths.conf)?,
+        argument: Some(text(paths.conf.as_os_str(), &paths.conf)?),
         namespace: Some(namespace.inode()),
     })
 }
@@ -258,6 +269,16 @@ fn file_name(path: &Path) -> Result<&str> {
 fn text<'a>(part: &'a std::ffi::OsStr, path: &Path) -> Result<&'a str> {
     part.to_str()
         .with_context(|| format!("{}: expected a path in UTF-8", path.display()))
+}
+
+/// Whether it has said something, and nothing that matters.
+fn are_harmless(said: &str) -> bool {
+    let known = |line: &str| HARMLESS_REMARKS.iter().any(|remark| line.contains(remark));
+    let mut lines = said
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .peekable();
+    lines.peek().is_some() && lines.all(known)
 }
 
 /// What keepalived said, without the lines that could hold a password of `conf`, and
@@ -299,6 +320,21 @@ mod tests {
         assert_eq!(paths.conf, below("5a7c/keepalived.conf"));
         assert_eq!(paths.pid, below("5a7c.pid.keepalived"));
         assert_eq!(paths.vrrp_pid, below("5a7c.pid.keepalived-vrrp"));
+    }
+
+    #[test]
+    fn only_known_remarks_are_harmless() {
+        let own = "(VR_5) Ignoring track_interface ha-1 since own interface\n";
+        let scope = "(x.conf: Line 21) Cannot specify scope for IPv6 addresses (fe80::1/64)\n";
+        let wrong = "(x.conf: Line 9) Unknown keyword 'nopreemptx'\n";
+        for (said, expected) in [
+            (own.to_owned(), true),
+            (format!("{own}\n{scope}"), true),
+            (format!("{own}{wrong}{scope}"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(are_harmless(&said), expected, "{said:?}");
+        }
     }
 
     #[test]

@@ -22,8 +22,8 @@ const PID_FILE_LIMIT: usize = 32;
 pub struct Identity<'a> {
     /// Its name as the kernel keeps it (`/proc/<pid>/comm`).
     pub name: &'a str,
-    /// One whole argument of its command line.
-    pub argument: &'a str,
+    /// One whole argument of its command line; `None`: any.
+    pub argument: Option<&'a str>,
     /// The inode number of its network namespace; `None`: any.
     pub namespace: Option<u32>,
 }
@@ -122,11 +122,12 @@ impl Identity<'_> {
             None => true,
             Some(expected) => namespace(pid)? == Some(expected),
         };
-        Ok(namespace_matches
-            && name.trim_ascii_end() == self.name.as_bytes()
-            && arguments
+        let argument_matches = self.argument.is_none_or(|expected| {
+            arguments
                 .split_inclusive(|byte| *byte == 0)
-                .any(|argument| argument.strip_suffix(&[0]) == Some(self.argument.as_bytes())))
+                .any(|argument| argument.strip_suffix(&[0]) == Some(expected.as_bytes()))
+        });
+        Ok(namespace_matches && argument_matches && name.trim_ascii_end() == self.name.as_bytes())
     }
 }
 

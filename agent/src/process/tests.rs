@@ -336,7 +336,7 @@ fn a_pid_file_leads_to_its_process_only() {
     check(&pid.to_string(), "60.5", "gone");
     let identity = Identity {
         name: "sleep",
-        argument: "60.5",
+        argument: Some("60.5"),
         namespace: None,
     };
     let found = adopt_by_pid_file(&dir, "none", &identity).unwrap();
