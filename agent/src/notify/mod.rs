@@ -28,29 +28,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::{Hook, RouterId};
+use crate::engine::Published;
 use hook::HookTask;
 
 pub use shared::Shared;
-
-/// A state of a router as others are told of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Published {
-    /// It is the primary.
-    Primary,
-    /// It is not.
-    Backup,
-}
-
-impl Published {
-    /// As it is written in state files and notifications.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Primary => "primary",
-            Self::Backup => "backup",
-        }
-    }
-}
 
 /// A router's state has changed.
 #[derive(Debug, Clone)]

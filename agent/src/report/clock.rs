@@ -60,6 +60,15 @@ impl ClockMapping {
     }
 }
 
+/// The kernel programs' clock: CLOCK_MONOTONIC nanoseconds.
+///
+/// # Errors
+///
+/// The kernel has no such clock.
+pub fn monotonic_ns() -> Result<u64> {
+    u64::try_from(read(ClockId::CLOCK_MONOTONIC)?).context("read the clock")
+}
+
 fn read(clock: ClockId) -> Result<i128> {
     let time = clock_gettime(clock).with_context(|| format!("read clock {clock}"))?;
     Ok(i128::from(time.tv_sec()) * 1_000_000_000 + i128::from(time.tv_nsec()))

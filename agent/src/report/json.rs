@@ -140,7 +140,8 @@ fn party(family: u8, party: &Party) -> Option<PartyObject> {
     })
 }
 
-const fn kind_name(kind: EventKind) -> &'static str {
+/// The name of a kind of events.
+pub(crate) const fn kind_name(kind: EventKind) -> &'static str {
     match kind {
         EventKind::MasterAppeared => "master_appeared",
         EventKind::MasterChanged => "master_changed",
