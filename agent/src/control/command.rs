@@ -95,7 +95,10 @@ pub fn run(args: &RouterArgs) -> Result<()> {
             if *json {
                 print(&pretty(&result)?)
             } else {
-                print(&words::table(&result))
+                for problem in result["problems"].as_array().into_iter().flatten() {
+                    eprintln!("warning: {}", problem.as_str().unwrap_or_default());
+                }
+                print(&words::table(&result["routers"]))
             }
         }
         RouterCommand::Show { id, json } => {
