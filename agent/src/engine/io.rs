@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::announce::Place;
 use super::state::{Adverts, Published, State};
 use super::upkeep::Nanos;
-use crate::config::Router;
+use crate::config::{InterfaceName, Router, Vrid};
 
 /// A router as the engine needs it: declared, and rendered.
 #[derive(Debug, Clone)]
@@ -21,8 +21,24 @@ pub struct Plan {
     /// The virtual addresses; the first one is the primary address, whose presence
     /// means "primary".
     pub addresses: Vec<Place>,
+    /// The virtual router on the wire; `None` where somebody else's keepalived is
+    /// to say and cannot be read.
+    pub instance: Option<Instance>,
     /// Between two adverts.
     pub advert_interval_ns: Nanos,
+}
+
+/// A virtual router on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// The interface that adverts are exchanged on.
+    pub interface: InterfaceName,
+    /// Interfaces whose loss is a fault.
+    pub tracked: Vec<InterfaceName>,
+    /// The virtual router identifier.
+    pub vrid: Vrid,
+    /// 4 or 6.
+    pub family: u8,
 }
 
 /// A program of a router.

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use announce::Place;
-pub use io::{Action, Input, Note, Plan, Program, Transition};
+pub use io::{Action, Input, Instance, Note, Plan, Program, Transition};
 pub use state::{Adverts, Carrier, Facts, Liveness, Published, State};
 pub use upkeep::Nanos;
 
@@ -148,6 +148,18 @@ impl Engine {
     #[must_use]
     pub const fn published(&self) -> Option<Published> {
         self.published
+    }
+
+    /// What was told last, as it would be told to somebody who has not heard it.
+    #[must_use]
+    pub fn last_transition(&self) -> Option<Transition> {
+        let to = self.published?;
+        Some(Transition {
+            from: Some(to),
+            to,
+            sequence: self.sequence,
+            reason: "declared anew".to_owned(),
+        })
     }
 
     /// The declaration that holds.

@@ -76,6 +76,7 @@ fn plan(text: &str, has: Has) -> Plan {
         radvd: has.radvd.then(|| Arc::from("radvd")),
         conntrackd: has.conntrackd.then(|| Arc::from("conntrackd")),
         addresses: vec![primary(), floating(1), floating(2)],
+        instance: None,
         advert_interval_ns: 2 * SECOND,
     }
 }
