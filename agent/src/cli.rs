@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::config::command::ConfigArgs;
 use crate::control::command::RouterArgs;
 
 /// Tells who is master of each VRRP virtual router, the moment that changes.
@@ -46,6 +47,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Speak with the daemon (`keepfast run`) about its routers.
     Router(RouterArgs),
+    /// Check router files, or print what they may contain.
+    Config(ConfigArgs),
 }
 
 /// Arguments of `keepfast watch`.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use keepfast::cli::{Cli, Command};
-use keepfast::{check, control, exit, replay, watch};
+use keepfast::{check, config, control, exit, replay, watch};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -33,6 +33,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Check(args) => check::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Router(args) => control::command::run(args),
+        Command::Config(args) => config::command::run(args),
     }
 }
 

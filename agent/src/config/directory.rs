@@ -11,8 +11,8 @@ use nix::libc::{O_DIRECTORY, O_NOFOLLOW};
 use super::problem::Problem;
 use super::{Router, file, regular};
 
-/// Others must not write what root will act by.
-const OTHERS_WRITE: u32 = 0o002;
+/// Nobody else must write what root will act by.
+const OTHERS_WRITE: u32 = 0o022;
 /// How the names of router files end.
 const SUFFIX: &str = ".toml";
 
@@ -94,4 +94,83 @@ fn text(directory: &File, name: &str) -> Result<String> {
     let file = regular::open(directory.as_fd(), Path::new(name), OTHERS_WRITE)?;
     let bytes = regular::contents(&file, file::LONGEST)?;
     String::from_utf8(bytes).context("is no UTF-8 text")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+    use crate::config::regular::tests::Scratch;
+    use crate::exit;
+
+    const LEAST: &[u8] = b"[vrrp]\ninterface = \"ha0\"\nvrid = 5\n";
+
+    #[test]
+    fn bad_files_are_told_and_disturb_no_other() {
+        let scratch = Scratch::new();
+        for name in ["b.toml", "a.toml", ".hidden.toml", "a.toml~", "notes.txt"] {
+            scratch.file(name, LEAST, 0o644);
+        }
+        let id = [b"id = \"r\"\n", LEAST].concat();
+        scratch.file("other-id.toml", &id, 0o644);
+        scratch.file("r.toml", &id, 0o600);
+        scratch.file("typo.toml", b"[vrrp]\nvrid = 5\n", 0o644);
+        scratch.file("latin.toml", b"id = \"\xfc\"\n", 0o644);
+        scratch.file("long.toml", &[b'#'; file::LONGEST + 1], 0o644);
+        scratch.file("open.toml", LEAST, 0o666);
+        let secret = scratch.file("secret", b"hunter2", 0o600);
+        symlink(secret, scratch.path().join("link.toml")).unwrap();
+        fs::create_dir(scratch.path().join("directory.toml")).unwrap();
+        mkfifo(&scratch.path().join("fifo.toml"), Mode::S_IRUSR).unwrap();
+
+        let declared = read(scratch.path()).unwrap();
+        let names: Vec<_> = declared
+            .routers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(names, ["a.toml", "b.toml", "r.toml"]);
+        assert_eq!(declared.routers[0].1.id.as_str(), "a");
+        let told: Vec<_> = declared.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "directory.toml: is no regular file: expected one",
+                "fifo.toml: is no regular file: expected one",
+                "latin.toml: is no UTF-8 text: invalid utf-8 sequence of 1 bytes from index 6",
+                "link.toml: is a symbolic link: expected a regular file",
+                "long.toml: is too long: expected at most 1048576 bytes",
+                "open.toml: has the permissions 0666: expected 0644 or less",
+                "other-id.toml:1:6: id: \"r\" is not the name of the file: expected \"other-id\"",
+                "typo.toml:1:1: vrrp.interface: is missing: expected a string",
+            ]
+        );
+    }
+
+    #[test]
+    fn directories_where_others_may_write_are_refused() {
+        let scratch = Scratch::new();
+        scratch.file("a.toml", LEAST, 0o644);
+        fs::set_permissions(scratch.path(), Permissions::from_mode(0o1777)).unwrap();
+        let error = read(scratch.path()).unwrap_err();
+        let shown = scratch.path().display();
+        let expected =
+            format!("directory {shown}: has the permissions 1777: expected 1755 or less");
+        assert_eq!(format!("{error:#}"), expected);
+        assert_eq!(exit::code(&error), exit::USAGE);
+    }
+
+    #[test]
+    fn links_to_directories_are_not_followed() {
+        let scratch = Scratch::new();
+        let link = scratch.path().join("link");
+        symlink(scratch.path(), &link).unwrap();
+        let error = format!("{:#}", read(&link).unwrap_err());
+        assert!(error.contains("Not a directory"), "{error}");
+    }
 }

@@ -3,8 +3,9 @@
 //! [`Router`] is the whole of it, already valid: whoever holds one need not check
 //! it again. [`file`] reads it from text and says what is wrong by file, line and
 //! field; [`conflicts`] compares routers with each other; [`schema`] describes the
-//! format. Nothing here needs a privilege or looks at the host, except
-//! [`secret`], which reads the password that a router names.
+//! format. [`directory`] and [`secret`] read the files of a host, and [`command`] is
+//! how operators have theirs checked; all else neither needs a privilege nor looks at
+//! the host.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -38,6 +39,10 @@ pub mod conflicts;
 pub mod schema;
 
 pub mod secret;
+
+mod host;
+
+pub mod command;
 
 mod regular;
 

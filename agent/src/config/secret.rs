@@ -87,3 +87,77 @@ fn check(secret: &[u8]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::config::regular::tests::Scratch;
+    use crate::exit;
+
+    fn check_refused(path: &Path, expected: &str) {
+        let error = read(path).unwrap_err();
+        let told = format!("{error:#}");
+        let expected = format!("secret file {}: {expected}", path.display());
+        assert!(told.starts_with(&expected), "{told}");
+        assert_eq!(exit::code(&error), exit::USAGE);
+    }
+
+    #[test]
+    fn one_line_is_the_password_and_does_not_show_itself() {
+        let scratch = Scratch::new();
+        for (contents, mode) in [(&b"s3cr-t%1"[..], 0o600), (b"s3cr-t%1\n", 0o400)] {
+            let secret = read(&scratch.file("secret", contents, mode)).unwrap();
+            assert_eq!(secret.expose(), "s3cr-t%1");
+            assert_eq!(format!("{secret:?}"), "Secret(..)");
+            std::fs::remove_file(scratch.path().join("secret")).unwrap();
+        }
+    }
+
+    #[test]
+    fn passwords_that_others_see_or_keepalived_changes_are_refused() {
+        let scratch = Scratch::new();
+        let unusable = "holds what keepalived would not take as it is";
+        for (name, contents, mode, expected) in [
+            ("empty", &b"\n"[..], 0o600, "is empty"),
+            (
+                "long",
+                b"hunter234",
+                0o600,
+                "holds 9 characters, of which keepalived would use 8",
+            ),
+            ("lines", b"a\nb\n", 0o600, unusable),
+            ("return", b"hunter2\r\n", 0o600, unusable),
+            ("space", b"hunter 2", 0o600, unusable),
+            ("comment", b"hunter#2", 0o600, unusable),
+            ("quote", b"hunter\"2", 0o600, unusable),
+            ("latin", b"h\xfcnter2", 0o600, unusable),
+            (
+                "big",
+                &[b'a'; 1025],
+                0o600,
+                "is too long: expected at most 1024 bytes",
+            ),
+            (
+                "group",
+                b"hunter2",
+                0o640,
+                "has the permissions 0640: expected 0600 or less",
+            ),
+            (
+                "others",
+                b"hunter2",
+                0o604,
+                "has the permissions 0604: expected 0600 or less",
+            ),
+        ] {
+            let path = scratch.file(name, contents, mode);
+            check_refused(&path, expected);
+            assert!(!format!("{:#}", read(&path).unwrap_err()).contains("hunter"));
+        }
+        let link = scratch.path().join("link");
+        symlink(scratch.file("target", b"hunter2", 0o600), &link).unwrap();
+        check_refused(&link, "is a symbolic link: expected a regular file");
+    }
+}
