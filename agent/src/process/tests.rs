@@ -269,12 +269,14 @@ fn only_the_process_that_is_meant_is_adopted() {
         let adopted = adopt(sleeper.0.pid(), &identity).unwrap();
         assert_eq!(adopted.is_some(), expected, "{identity:?}");
     };
-    check("sleep", "60.25", None, true);
-    check("sleep", "60.25", Some(own), true);
-    check("sleep", "60.25", Some(own - 1), false);
-    check("slee", "60.25", None, false);
-    check("sleep", "60.2", None, false);
-    check("sleep", "", None, false);
+    check("sleep", Some("60.25"), None, true);
+    check("sleep", Some("60.25"), Some(own), true);
+    check("sleep", Some("60.25"), Some(own - 1), false);
+    check("slee", Some("60.25"), None, false);
+    check("sleep", Some("60.2"), None, false);
+    check("sleep", Some(""), None, false);
+    check("sleep", None, None, true);
+    check("slee", None, None, false);
     let adopted = Process::hold(sleeper.0.pid(), false).unwrap().unwrap();
     let parent = i32::try_from(std::process::id()).unwrap();
     assert_eq!(adopted.parent().unwrap(), Some(parent));
@@ -300,7 +302,7 @@ fn a_pid_file_leads_to_its_process_only() {
         dir.replace("pid", content.as_bytes(), 0o644).unwrap();
         let identity = Identity {
             name: "sleep",
-            argument,
+            argument: Some(argument),
             namespace: None,
         };
         let found = match adopt_by_pid_file(&dir, "pid", &identity).unwrap() {
