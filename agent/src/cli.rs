@@ -7,13 +7,15 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::command::ConfigArgs;
 use crate::control::command::RouterArgs;
+use crate::{config, control};
 
-/// Tells who is master of each VRRP virtual router, the moment that changes.
+/// Looks after VRRP routers by keepalived, and tells who is master of each, the
+/// moment that changes.
 ///
-/// keepfast listens inside the kernel, on the interfaces where keepalived (or
-/// any other VRRP router) advertises, and on ARP and neighbour discovery for the
-/// gateways and virtual addresses. It only listens: it sends nothing, drops
-/// nothing and changes no address.
+/// `run` looks after declared routers. `watch` only listens, inside the kernel,
+/// where keepalived (or any other VRRP router) advertises, and to ARP and neighbour
+/// discovery for the gateways and virtual addresses: it sends nothing, drops nothing
+/// and changes no address.
 #[derive(Debug, Parser)]
 #[command(
     name = "keepfast",
@@ -37,6 +39,10 @@ pub struct Cli {
 pub enum Command {
     /// Watch the interfaces and print a line for every change, until interrupted.
     Watch(WatchArgs),
+    /// Look after the declared routers: keepalived, state files, network, helpers.
+    ///
+    /// Ended or killed, it leaves all as it is, and takes it up when it starts again.
+    Run(RunArgs),
     /// Say whether this host can be watched, and what would be in the way.
     Check(CheckArgs),
     /// Read a capture and print the lines that watching would have printed.
@@ -72,6 +78,26 @@ pub struct WatchArgs {
     /// Print one JSON object per line instead of words.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `keepfast run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Where routers are declared, one TOML file each.
+    #[arg(long, value_name = "DIRECTORY", default_value = config::DEFAULT_DIRECTORY)]
+    pub routers: PathBuf,
+
+    /// Where the routers' files are kept: configurations, states, event logs, pids.
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/keepfast")]
+    pub state: PathBuf,
+
+    /// The control socket.
+    #[arg(long, value_name = "PATH", default_value = control::DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+
+    /// The group that may use the control socket, besides root.
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
 }
 
 /// Arguments of `keepfast check`.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use keepfast::cli::{Cli, Command};
-use keepfast::{check, config, control, exit, replay, watch};
+use keepfast::{check, config, control, exit, replay, run as daemon, watch};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<()> {
     match command {
         Command::Watch(args) => watch::run(args),
+        Command::Run(args) => daemon::run(args),
         Command::Check(args) => check::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Router(args) => control::command::run(args),

@@ -1,1 +1,253 @@
-//! The daemon: it does what the engine decides.
+//! `keepfast run`: the daemon that looks after routers.
+//!
+//! One task owns everything; what happens comes to it as one of these, and leaves
+//! as actions of the router's [`crate::engine::Engine`]:
+//!
+//! ```text
+//! netlink ----> addresses, links --\                  /--> state file, event log
+//! ring buffer -> adverts -----------\                /---> sysctls, addresses, ARP
+//! pidfds -----> ends of processes ---> Daemon: engine ---> keepalived, radvd, ...
+//! inotify ----> declarations -------/                \---> hooks
+//! socket -----> requests ----------/
+//! clock, signals -----------------/
+//! ```
+//!
+//! Ended by a signal, or killed, it leaves keepalived, addresses and all else as
+//! they are; the next one takes them up.
+//!
+//! Reading order: [`daemon`] (what owns all), [`perform`] (actions), [`member`],
+//! [`site`], [`plan`], [`programs`], [`network`], [`removal`], [`declarations`],
+//! [`requests`], [`jobs`], [`directory`].
+
+mod daemon;
+mod perform;
+
+mod member;
+mod site;
+
+mod plan;
+
+mod network;
+mod programs;
+mod removal;
+
+mod declarations;
+mod requests;
+
+mod directory;
+mod jobs;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use keepfast_common::event::Event;
+use nix::fcntl::{Flock, FlockArg};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::{error, info, warn};
+
+use crate::cli::RunArgs;
+use crate::control::Server;
+use crate::exit;
+use crate::files::Dir;
+use crate::keepalived::process as keepalived;
+use crate::keepalived::render::Features;
+use crate::network::monitor::Change;
+use crate::observe::{Observer, STAND_IN, Source};
+use crate::report::clock::monotonic_ns;
+use crate::watch::raise_descriptor_limit;
+
+use daemon::Daemon;
+use directory::Watches;
+use plan::Planner;
+
+/// How often it is looked for what no event tells.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Files that are written together are read together.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// Changes of network configuration that wait to be looked at.
+const CHANGES: usize = 4096;
+
+/// Where network namespaces have their names.
+const NAMESPACES: &str = "/run/netns";
+
+/// Runs the daemon until SIGINT or SIGTERM.
+///
+/// # Errors
+///
+/// A directory cannot be used, another daemon uses it, or the control socket cannot
+/// be opened. What is wrong with single routers is logged, and no error.
+pub fn run(args: &RunArgs) -> Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?
+        .block_on(serve(args))
+}
+
+async fn serve(args: &RunArgs) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("wait for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("wait for signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("wait for signals")?;
+    raise_descriptor_limit();
+    let base = Dir::create(&args.state, 0o755)?;
+    let _lock = lock(base.path())?;
+    let mut server = Server::bind(&args.socket, args.group.as_deref())?;
+    let program = std::env::current_exe().context("find the own program")?;
+    let planner = Planner::new(base.path().to_owned(), program, features().await);
+    let (changes, mut changed) = mpsc::channel::<(usize, Change)>(CHANGES);
+    let mut daemon = Daemon::new(base, args.routers.clone(), planner, changes)?;
+    // Watched before it is read: what changes in between is seen twice, not missed.
+    let mut watches = Watches::new()?;
+    watches.watch_declarations(&args.routers);
+    watches.watch_namespaces(Path::new(NAMESPACES));
+    daemon.read_declarations();
+    info!("looking after {} routers", daemon.members.len());
+    // Only now: states are told at once, and this takes a while.
+    let mut source = observe(&mut daemon);
+    let mut events: Vec<Event> = Vec::new();
+    let mut reread: Option<Instant> = None;
+    let mut tick = interval(TICK);
+    let mut stand_in = interval(STAND_IN);
+    for timer in [&mut tick, &mut stand_in] {
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    loop {
+        let deadline = daemon.deadline();
+        let refused = daemon
+            .observer
+            .as_ref()
+            .is_some_and(Observer::must_stand_in);
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            Some((label, change)) = changed.recv() => daemon.change(label, &change),
+            outcome = next_events(daemon.observer.as_mut(), source.as_mut(), &mut events) => {
+                if let Err(error) = outcome {
+                    warn!("the kernel programs tell no more, addresses tell alone: {error:#}");
+                    source = None;
+                }
+                daemon.take_events(&mut events);
+            }
+            done = daemon.jobs.next() => daemon.done(done),
+            () = until(deadline) => daemon.expire(),
+            incoming = server.next() => daemon.answer(incoming),
+            changed = watches.next() => {
+                let changed = changed?;
+                if changed.namespaces {
+                    daemon.namespaces_changed();
+                }
+                if changed.declarations && reread.is_none() {
+                    reread = Some(Instant::now() + SETTLE);
+                }
+            }
+            _ = hangup.recv() => {
+                info!("reading the declarations again");
+                reread = Some(Instant::now());
+            }
+            () = at(reread) => {
+                reread = None;
+                daemon.read_declarations();
+            }
+            _ = tick.tick() => {
+                if watches.watch_declarations(&args.routers) {
+                    reread = Some(Instant::now());
+                }
+                watches.watch_namespaces(Path::new(NAMESPACES));
+                daemon.namespaces_changed();
+                daemon.tick();
+            }
+            _ = stand_in.tick(), if refused => {
+                if let Some(Err(error)) = daemon.observer.as_mut().map(Observer::stand_in) {
+                    error!("stand in for refused timers: {error:#}");
+                }
+            }
+            () = std::future::ready(()), if daemon.must_attach() => daemon.attach_one(),
+        }
+    }
+    info!("ending; the routers stay as they are");
+    Ok(())
+}
+
+/// Holds the directory for this daemon.
+fn lock(path: &Path) -> Result<Flock<std::fs::File>> {
+    let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+            bail!(
+                "another keepfast looks after the routers in {}",
+                path.display()
+            )
+        }
+        Err((_, error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+/// What the installed keepalived understands.
+async fn features() -> Features {
+    match keepalived::version().await {
+        Ok(version) => Features::of_version(&version),
+        Err(error) => {
+            warn!("ask keepalived for its version: {error:#}");
+            Features::of_version("")
+        }
+    }
+}
+
+/// Loads the kernel programs, where that is possible.
+fn observe(daemon: &mut Daemon) -> Option<Source> {
+    match Observer::load(&format!("run-{}", std::process::id())) {
+        Ok((observer, source)) => {
+            if !observer.kernel.tells_namespaces() {
+                warn!("the kernel programs cannot tell namespaces apart; addresses tell alone");
+                return None;
+            }
+            daemon.observer = Some(observer);
+            Some(source)
+        }
+        Err(error) => {
+            let hint = if exit::code(&error) == exit::NO_PERMISSION {
+                " (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed)"
+            } else {
+                ""
+            };
+            warn!("no kernel programs, addresses tell alone{hint}: {error:#}");
+            None
+        }
+    }
+}
+
+async fn next_events(
+    observer: Option<&mut Observer>,
+    source: Option<&mut Source>,
+    events: &mut Vec<Event>,
+) -> Result<()> {
+    match (observer, source) {
+        (Some(observer), Some(source)) => observer.next(source, events).await,
+        _ => std::future::pending().await,
+    }
+}
+
+/// Waits until a time of CLOCK_MONOTONIC.
+async fn until(deadline: Option<u64>) {
+    match (deadline, monotonic_ns()) {
+        (Some(deadline), Ok(now)) => {
+            let rest = Duration::from_nanos(deadline.saturating_sub(now));
+            at(Some(Instant::now() + rest)).await;
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

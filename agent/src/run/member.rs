@@ -1,0 +1,69 @@
+//! A router that the daemon looks after: its engine and what it has of the host.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::config::{Keepalived, Managed, RouterId};
+use crate::engine::{Engine, Plan, Program, Published};
+use crate::event_log::EventLog;
+use crate::files::Dir;
+use crate::notify::Notifier;
+use crate::process::Process;
+
+use super::jobs::Chain;
+
+/// A router that is looked after.
+pub(super) struct Member {
+    pub(super) id: RouterId,
+    pub(super) engine: Engine,
+    /// Its own directory.
+    pub(super) directory: Rc<Dir>,
+    /// The namespace it is in, while that is there.
+    pub(super) site: Option<usize>,
+    pub(super) notifier: Rc<Notifier>,
+    pub(super) log: EventLog,
+    pub(super) chain: Chain,
+    /// What runs of it.
+    pub(super) processes: BTreeMap<Program, Rc<Process>>,
+    /// A state file that could not be written; it is tried again.
+    pub(super) unwritten: Option<Published>,
+    /// Events that could not be written into the log.
+    pub(super) unlogged: u64,
+}
+
+impl Member {
+    /// Its plan.
+    pub(super) const fn plan(&self) -> &Plan {
+        self.engine.plan()
+    }
+
+    /// What it is told to manage; `None` where keepalived is somebody else's.
+    pub(super) fn managed(&self) -> Option<&Managed> {
+        managed(self.plan())
+    }
+
+    /// The interface that adverts are exchanged on, if that is known.
+    pub(super) fn advert_interface(&self) -> Option<&str> {
+        self.plan()
+            .instance
+            .as_ref()
+            .map(|it| it.interface.as_str())
+    }
+
+    /// Writes the state file.
+    pub(super) fn write_state(&mut self, state: Published) -> anyhow::Result<()> {
+        self.unwritten = Some(state);
+        self.directory
+            .replace("state", state.as_str().as_bytes(), 0o644)?;
+        self.unwritten = None;
+        Ok(())
+    }
+}
+
+/// What a plan has keepfast manage.
+pub(super) fn managed(plan: &Plan) -> Option<&Managed> {
+    match &plan.router.keepalived {
+        Keepalived::Managed(managed) => Some(managed),
+        Keepalived::Attached(_) => None,
+    }
+}

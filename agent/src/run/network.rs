@@ -1,0 +1,132 @@
+//! The network configuration that a router needs, and what it leaves.
+
+use anyhow::{Context as _, Result};
+
+use crate::config::{Cidr, InterfaceName, Managed};
+use crate::engine::{Place, Published};
+use crate::files::Dir;
+use crate::keepalived::render;
+use crate::network::sysctl;
+
+use super::site::Site;
+
+/// Where the addresses are noted that were added here, so that they go with the
+/// router; others were there before it and stay.
+const ADDED: &str = "added-addresses";
+
+const ADDED_LIMIT: usize = 64 << 10;
+
+/// Makes the namespace as a router needs it, as far as its interfaces are there.
+/// What is as it should be is left alone.
+pub(super) fn prepare(
+    site: &Site,
+    directory: &Dir,
+    managed: &Managed,
+    published: Option<Published>,
+) -> Result<()> {
+    // In the agent's own namespace other things may need its settings.
+    if site.namespace.name().is_some() {
+        sysctl::write(&site.namespace, &sysctl::router_settings())?;
+    }
+    for name in present(site, managed) {
+        sysctl::write(&site.namespace, &sysctl::interface_settings(&name))?;
+    }
+    if let Some(published) = published {
+        follow(site, managed, published)?;
+    }
+    let interface = &managed.vrrp.interface;
+    let Some(link) = site.link(interface.as_str()) else {
+        return Ok(());
+    };
+    for address in &managed.vrrp.addresses {
+        let place = Place {
+            interface: interface.clone(),
+            address: *address,
+        };
+        if !site.has(&place) && site.monitor.add_address(link.index, address, false)? {
+            note_added(directory, &place)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets forwarding and the acceptance of router advertisements as `state` needs it.
+pub(super) fn follow(site: &Site, managed: &Managed, state: Published) -> Result<()> {
+    let interfaces = present(site, managed);
+    let settings = match state {
+        Published::Backup => sysctl::backup_settings(&interfaces),
+        Published::Primary => {
+            let gateways = render::gateways(managed);
+            let outside = gateways.first().map(|gateway| &gateway.interface);
+            let outside = outside.filter(|name| interfaces.contains(name));
+            // Where none is declared it is learnt.
+            let learns = gateways.iter().all(|gateway| gateway.address.is_ipv4());
+            sysctl::primary_settings(&interfaces, outside, learns)
+        }
+    };
+    sysctl::write(&site.namespace, &settings).map(drop)
+}
+
+/// The interfaces with virtual addresses that are there.
+fn present(site: &Site, managed: &Managed) -> Vec<InterfaceName> {
+    let mut names: Vec<InterfaceName> = managed
+        .addresses
+        .iter()
+        .map(|address| address.interface.clone())
+        .filter(|name| *name != managed.vrrp.interface && site.link(name.as_str()).is_some())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Removes the virtual addresses and routes that a dead keepalived has left.
+pub(super) fn clear(site: &Site, places: &[Place], managed: &Managed) -> Result<()> {
+    // Routes first: one by way of an address that is gone cannot be named any more.
+    for route in &managed.routes {
+        let index = route.interface.as_ref();
+        let index = index.and_then(|name| Some(site.link(name.as_str())?.index));
+        site.monitor.remove_route(&route.to, route.via, index)?;
+    }
+    for place in places {
+        if let Some(link) = site.link(place.interface.as_str()) {
+            site.monitor.remove_address(link.index, &place.address)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the addresses that were added for a router.
+pub(super) fn remove_added(site: &Site, directory: &Dir) -> Result<()> {
+    for place in added(directory)? {
+        if let Some(link) = site.link(place.interface.as_str()) {
+            site.monitor.remove_address(link.index, &place.address)?;
+        }
+    }
+    Ok(())
+}
+
+fn note_added(directory: &Dir, place: &Place) -> Result<()> {
+    let mut places = added(directory)?;
+    if !places.contains(place) {
+        places.push(place.clone());
+    }
+    let lines: String = places
+        .iter()
+        .map(|place| format!("{} {}\n", place.interface, place.address))
+        .collect();
+    directory.replace(ADDED, lines.as_bytes(), 0o644)
+}
+
+fn added(directory: &Dir) -> Result<Vec<Place>> {
+    let text = directory.read(ADDED, ADDED_LIMIT)?.unwrap_or_default();
+    let text = String::from_utf8(text).context("read the list of added addresses")?;
+    let place = |line: &str| {
+        let (interface, address) = line.split_once(' ')?;
+        Some(Place {
+            interface: interface.parse().ok()?,
+            address: address.parse::<Cidr>().ok()?,
+        })
+    };
+    Ok(text.lines().filter_map(place).collect())
+}

@@ -1,0 +1,164 @@
+//! Doing what an engine has decided, in its order.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde_json::json;
+use tracing::{error, info};
+
+use crate::config::RouterId;
+use crate::engine::{Action, Input, Nanos, Note, Program, Transition};
+use crate::notify;
+use crate::process::Process;
+use crate::report::clock::monotonic_ns;
+
+use super::daemon::Daemon;
+use super::jobs::Job;
+use super::member::Member;
+use super::{network, programs, removal};
+
+impl Daemon {
+    /// Does what was decided about a router at `now`.
+    pub(super) fn perform(&mut self, id: &RouterId, now: Nanos, action: Action) {
+        match action {
+            Action::WriteState(state) => {
+                if let Some(member) = self.members.get_mut(id)
+                    && let Err(error) = member.write_state(state)
+                {
+                    self.trouble(id, &error.context("write the state file"));
+                }
+            }
+            Action::Follow(state) => {
+                let outcome = self.members.get(id).and_then(|member| {
+                    let site = self.site(member)?;
+                    Some(network::follow(site, member.managed()?, state))
+                });
+                if let Some(Err(error)) = outcome {
+                    self.trouble(id, &error);
+                }
+            }
+            Action::Sync(state) => {
+                if let Some(stage) = self.stage(id) {
+                    let job = programs::synchronise(stage, state);
+                    self.jobs.push(id.clone(), job);
+                } else {
+                    self.input(id, Input::Synced);
+                }
+            }
+            Action::Tell(transition) => self.tell(id, now, transition),
+            Action::Note(Note::State { from, to, reason }) => {
+                info!(router = %id, "{from} -> {to}: {reason}");
+                self.note(id, now, "state", &format!("{from} -> {to}: {reason}"));
+            }
+            Action::Note(Note::Event(name, detail)) => self.note(id, now, name, &detail),
+            Action::StartKeepalived(text) => {
+                if let Some(stage) = self.stage(id) {
+                    self.chain(id, programs::start_keepalived(stage, text));
+                }
+            }
+            Action::Start(program) => {
+                if let Some(stage) = self.stage(id) {
+                    self.jobs.push(id.clone(), programs::start(&stage, program));
+                }
+            }
+            Action::Stop(program) => self.stop(id, program),
+            Action::Reload(text) => {
+                let process = self.process(id, Program::Keepalived);
+                if let Some(stage) = self.stage(id) {
+                    self.chain(id, programs::reload(stage, text, process));
+                }
+            }
+            Action::Clear => {
+                let outcome = self.members.get(id).and_then(|member| {
+                    let places = &member.plan().addresses;
+                    Some(network::clear(
+                        self.site(member)?,
+                        places,
+                        member.managed()?,
+                    ))
+                });
+                if let Some(Err(error)) = outcome {
+                    self.trouble(id, &error.context("remove what a dead keepalived left"));
+                }
+            }
+            Action::Announce(_) => {}
+            Action::Remove => {
+                if let Some(member) = self.members.get(id) {
+                    let job = removal::wait_for_hooks(&member.notifier);
+                    self.jobs.push(id.clone(), job);
+                }
+            }
+        }
+    }
+
+    fn chain(&mut self, id: &RouterId, job: Job) {
+        if let Some(member) = self.members.get_mut(id) {
+            member.chain.push(&mut self.jobs, id, job);
+        }
+    }
+
+    fn process(&self, id: &RouterId, program: Program) -> Option<Rc<Process>> {
+        self.members.get(id)?.processes.get(&program).cloned()
+    }
+
+    fn stop(&mut self, id: &RouterId, program: Program) {
+        let (Some(process), Some(member)) = (self.process(id, program), self.members.get(id))
+        else {
+            return;
+        };
+        let job = programs::stop(member.plan(), program, process);
+        self.jobs.push(id.clone(), job);
+    }
+
+    fn tell(&mut self, id: &RouterId, now: Nanos, transition: Transition) {
+        let at = self.clock.instant(now);
+        if let Some(member) = self.members.get(id) {
+            member.notifier.tell(notify::Transition {
+                router: Arc::from(id.as_str()),
+                state: transition.to,
+                previous: transition.from,
+                sequence: transition.sequence,
+                reason: transition.reason,
+                at,
+            });
+        }
+    }
+
+    /// Tells hooks that were declared anew what the state is.
+    pub(super) fn tell_again(&mut self, id: &RouterId) {
+        let Ok(now) = monotonic_ns() else {
+            return;
+        };
+        let last = self
+            .members
+            .get(id)
+            .and_then(|it| it.engine.last_transition());
+        if let Some(last) = last {
+            self.tell(id, now, last);
+        }
+    }
+
+    /// Writes a line into a router's event log.
+    pub(super) fn note(&mut self, id: &RouterId, at: Nanos, event: &str, detail: &str) {
+        let time = self.clock.instant(at).to_string();
+        let Some(member) = self.members.get_mut(id) else {
+            return;
+        };
+        let Member { log, engine, .. } = &mut *member;
+        let line = json!({
+            "time": time,
+            "monotonic_ns": at,
+            "router": id.as_str(),
+            "event": event,
+            "detail": detail,
+            "state": engine.state().as_str(),
+        });
+        if let Err(error) = log.append(&line) {
+            // Once is enough to be seen; the count tells the rest.
+            if member.unlogged == 0 {
+                error!(router = %id, "write the event log: {error:#}");
+            }
+            member.unlogged += 1;
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Starting, finding and stopping the programs of a router.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::time::sleep;
+
+use crate::config::{Attached, Child, Keepalived};
+use crate::engine::{Plan, Program, Published};
+use crate::files::Dir;
+use crate::helper::conntrackd;
+use crate::keepalived::process as keepalived;
+use crate::netns::Namespace;
+use crate::process::{self, Adoption, Identity, Process, Signal, Start};
+
+use super::jobs::{Job, Outcome};
+use super::member::managed;
+
+/// How long one command for conntrackd may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long keepalived, radvd and conntrackd have between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How much of a configuration file is read.
+const CONFIGURATION_LIMIT: usize = 4 << 20;
+
+/// keepalived's configuration while it is being checked.
+const CANDIDATE: &str = "keepalived.conf.candidate";
+
+/// What is needed to run a router's programs.
+#[derive(Clone)]
+pub(super) struct Stage {
+    pub(super) plan: Plan,
+    pub(super) namespace: Rc<Namespace>,
+    /// Where all routers' directories and keepalived's pid files are.
+    pub(super) base: Rc<Dir>,
+    /// The router's own directory.
+    pub(super) directory: Rc<Dir>,
+    /// The check script: its name and text.
+    pub(super) script: Option<(String, String)>,
+}
+
+impl Stage {
+    fn paths(&self) -> keepalived::Paths {
+        keepalived::Paths::new(self.base.path(), &self.plan.router.id)
+    }
+
+    /// A configuration with a password is for root only; another one may be read by
+    /// all, as Neutron's own may.
+    fn mode(&self) -> u32 {
+        let secret = managed(&self.plan).is_some_and(|it| it.vrrp.authentication.is_some());
+        if secret { 0o600 } else { 0o644 }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+/// Starts keepalived with this configuration, once that is accepted and nothing of
+/// an older keepalived is left.
+pub(super) fn start_keepalived(stage: Stage, text: std::sync::Arc<str>) -> Job {
+    Box::pin(async move {
+        let started = async {
+            let paths = stage.paths();
+            keepalived::kill_orphan(&stage.base, &paths, &stage.namespace).await?;
+            install(&stage, &text).await?;
+            keepalived::start(&stage.namespace, &paths, false)
+        };
+        let started = started.await.map(Rc::new).map_err(in_words);
+        Outcome::Started(Program::Keepalived, started)
+    })
+}
+
+/// Has the running keepalived read this configuration, once that is accepted.
+pub(super) fn reload(stage: Stage, text: std::sync::Arc<str>, process: Option<Rc<Process>>) -> Job {
+    Box::pin(async move {
+        let reloaded = async {
+            install(&stage, &text).await?;
+            let process = process.context("keepalived does not run")?;
+            let sent = process.signal(Signal::HUP)?;
+            ensure!(sent, "keepalived has ended");
+            Ok(())
+        };
+        Outcome::Reloaded(reloaded.await.map_err(in_words))
+    })
+}
+
+/// Puts a configuration in place that keepalived itself accepts.
+async fn install(stage: &Stage, text: &str) -> Result<()> {
+    if let Some((name, script)) = &stage.script {
+        stage.directory.replace(name, script.as_bytes(), 0o520)?;
+    }
+    let mode = stage.mode();
+    stage.directory.replace(CANDIDATE, text.as_bytes(), mode)?;
+    let checked = keepalived::check(&stage.namespace, &stage.file(CANDIDATE)).await;
+    stage.directory.remove(CANDIDATE)?;
+    checked?;
+    stage
+        .directory
+        .replace("keepalived.conf", text.as_bytes(), mode)
+}
+
+/// Starts another program than keepalived.
+pub(super) fn start(stage: &Stage, program: Program) -> Job {
+    let stage = stage.clone();
+    Box::pin(async move {
+        let started = match program {
+            Program::Radvd => start_radvd(&stage),
+            Program::Conntrackd => start_conntrackd(&stage).await,
+            Program::Child(number) => start_child(&stage, number),
+            Program::Keepalived => Err(anyhow::Error::msg("keepalived is started otherwise")),
+        };
+        Outcome::Started(program, started.map(Rc::new).map_err(in_words))
+    })
+}
+
+fn start_radvd(stage: &Stage) -> Result<Process> {
+    let text = stage
+        .plan
+        .radvd
+        .as_deref()
+        .context("no radvd is declared")?;
+    // It refuses a file that somebody could write to.
+    stage
+        .directory
+        .replace("radvd.conf", text.as_bytes(), 0o444)?;
+    let mut arguments = words(&["--nodaemon", "--logmethod", "syslog"]);
+    arguments.extend([OsString::from("--config"), stage.file("radvd.conf").into()]);
+    arguments.extend([
+        OsString::from("--pidfile"),
+        stage.file("radvd.own.pid").into(),
+    ]);
+    let radvd = managed(&stage.plan).and_then(|managed| managed.radvd.as_ref());
+    if let Some(user) = radvd.map(|it| it.user.as_str()).filter(|it| !it.is_empty()) {
+        arguments.extend(words(&["--username", user]));
+    }
+    begin(stage, Program::Radvd, "radvd", arguments)
+}
+
+async fn start_conntrackd(stage: &Stage) -> Result<Process> {
+    let text = stage.plan.conntrackd.as_deref();
+    let text = text.context("no conntrackd is declared")?;
+    stage
+        .directory
+        .replace("conntrackd.conf", text.as_bytes(), 0o644)?;
+    // A killed one leaves both, and then would not start.
+    stage.directory.remove("conntrackd.lock")?;
+    stage.directory.remove("conntrackd.ctl")?;
+    let configuration = stage.file("conntrackd.conf").into();
+    let arguments = vec![OsString::from("-C"), configuration];
+    begin(stage, Program::Conntrackd, "conntrackd", arguments)
+}
+
+fn start_child(stage: &Stage, number: usize) -> Result<Process> {
+    let child = child(stage, number)?;
+    let (program, arguments) = child.command.split_first().context("an empty command")?;
+    let arguments = arguments.iter().map(OsString::from).collect();
+    begin(stage, Program::Child(number), program, arguments)
+}
+
+fn child(stage: &Stage, number: usize) -> Result<&Child> {
+    let child = stage.plan.router.children.get(number);
+    child.with_context(|| format!("there is no child {number}"))
+}
+
+/// Starts a program in the foreground and notes its process id for an agent to come.
+fn begin(
+    stage: &Stage,
+    program: Program,
+    command: &str,
+    arguments: Vec<OsString>,
+) -> Result<Process> {
+    let name = pid_file(&stage.plan, program);
+    let process = process::start(&Start {
+        program: command,
+        arguments,
+        namespace: Some(&stage.namespace),
+        environment: &[],
+    })?;
+    let pid = process.pid().to_string();
+    if let Err(error) = stage.directory.replace(&name, pid.as_bytes(), 0o644) {
+        // Nobody would find it again.
+        process.signal(Signal::KILL)?;
+        return Err(error);
+    }
+    Ok(process)
+}
+
+/// The file with the process id of a program other than keepalived.
+pub(super) fn pid_file(plan: &Plan, program: Program) -> String {
+    match program {
+        Program::Keepalived => "keepalived.pid".to_owned(),
+        Program::Radvd => "radvd.pid".to_owned(),
+        Program::Conntrackd => "conntrackd.pid".to_owned(),
+        Program::Child(number) => {
+            let child = plan.router.children.get(number);
+            let name = child.map_or_else(|| number.to_string(), |child| child.name.clone());
+            format!("child.{name}.pid")
+        }
+    }
+}
+
+/// Finds what an agent before this one has left running.
+pub(super) fn find(stage: &Stage, program: Program) -> Result<Option<Process>> {
+    if program == Program::Keepalived {
+        return match &stage.plan.router.keepalived {
+            Keepalived::Managed(_) => {
+                keepalived::adopt(&stage.base, &stage.paths(), &stage.namespace)
+            }
+            Keepalived::Attached(attached) => find_stranger(attached),
+        };
+    }
+    let (name, argument) = match program {
+        Program::Radvd => ("radvd".to_owned(), stage.file("radvd.conf")),
+        Program::Conntrackd => ("conntrackd".to_owned(), stage.file("conntrackd.conf")),
+        Program::Child(number) => {
+            let command = &child(stage, number)?.command;
+            let program = command.first().context("an empty command")?;
+            let name = program.rsplit('/').next().unwrap_or(program);
+            let argument = command.last().unwrap_or(program);
+            // The kernel keeps fifteen bytes of a name.
+            let name: String = name.chars().take(15).collect();
+            (name, PathBuf::from(argument))
+        }
+        Program::Keepalived => return Ok(None),
+    };
+    let argument = argument.to_string_lossy();
+    let identity = Identity {
+        name: &name,
+        argument: Some(&argument),
+        namespace: Some(stage.namespace.inode()),
+    };
+    let file = pid_file(&stage.plan, program);
+    let adoption = process::adopt_by_pid_file(&stage.directory, &file, &identity)?;
+    Ok(held(adoption))
+}
+
+/// The configuration that is on disk for keepalived.
+pub(super) fn installed(directory: &Dir) -> Result<Option<std::sync::Arc<str>>> {
+    let text = directory.read("keepalived.conf", CONFIGURATION_LIMIT)?;
+    Ok(text
+        .and_then(|text| String::from_utf8(text).ok())
+        .map(std::sync::Arc::from))
+}
+
+/// Waits until a process has ended.
+pub(super) fn watch(program: Program, process: Rc<Process>) -> Job {
+    Box::pin(async move {
+        let how = match process.exited().await {
+            Ok(Some(status)) => status.to_string(),
+            Ok(None) => "it is gone".to_owned(),
+            Err(error) => in_words(error),
+        };
+        Outcome::Ended(program, process.pid(), how)
+    })
+}
+
+/// Asks a process to end, and makes it.
+pub(super) fn stop(plan: &Plan, program: Program, process: Rc<Process>) -> Job {
+    let grace = match program {
+        Program::Child(number) => {
+            let child = plan.router.children.get(number);
+            child.map_or(GRACE, |child| child.stop_timeout)
+        }
+        _ => GRACE,
+    };
+    Box::pin(async move {
+        // One that is gone already is what was asked for.
+        if let Ok(true) = process.signal(Signal::TERM) {
+            sleep(grace).await;
+            if let Err(error) = process.signal(Signal::KILL) {
+                tracing::warn!(pid = process.pid(), "kill: {error:#}");
+            }
+        }
+        Outcome::Signalled
+    })
+}
+
+/// Has conntrackd take the connections of the other router, or give its own.
+pub(super) fn synchronise(stage: Stage, state: Published) -> Job {
+    Box::pin(async move {
+        let mut wrong = Vec::new();
+        for flag in conntrackd::commands(state) {
+            let configuration = stage.file("conntrackd.conf").into();
+            let start = Start {
+                program: "conntrackd",
+                arguments: vec![OsString::from("-C"), configuration, OsString::from(flag)],
+                namespace: Some(&stage.namespace),
+                environment: &[],
+            };
+            match process::run(&start, COMMAND_LIMIT).await {
+                Ok(finished) if finished.status.success() => {}
+                Ok(finished) => wrong.push(format!("conntrackd {flag}: {}", finished.status)),
+                Err(error) => wrong.push(format!("conntrackd {flag}: {error:#}")),
+            }
+        }
+        Outcome::Synced(wrong)
+    })
+}
+
+/// Somebody else's keepalived, by the file with its process id.
+fn find_stranger(attached: &Attached) -> Result<Option<Process>> {
+    let Some(file) = &attached.pid_file else {
+        return Ok(None);
+    };
+    // The directory's name may well be a link: /var/run is one.
+    let folder = file.parent().context("a pid file in no directory")?;
+    let folder = folder
+        .canonicalize()
+        .with_context(|| format!("find {}", folder.display()))?;
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.context("a pid file without a name")?;
+    let identity = Identity {
+        name: "keepalived",
+        argument: None,
+        namespace: None,
+    };
+    let folder = Dir::open(&folder)?;
+    Ok(held(process::adopt_by_pid_file(&folder, name, &identity)?))
+}
+
+/// The process that is meant, if there is one.
+fn held(adoption: Adoption) -> Option<Process> {
+    match adoption {
+        Adoption::Running(process) => Some(process),
+        Adoption::Foreign(_) | Adoption::Gone | Adoption::NoFile => None,
+    }
+}
+
+fn words(list: &[&str]) -> Vec<OsString> {
+    list.iter().map(OsString::from).collect()
+}
+
+fn in_words(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}

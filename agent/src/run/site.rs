@@ -1,0 +1,164 @@
+//! A network namespace that routers are in: what it has, as told by netlink, and
+//! the kernel programs on the interfaces that adverts are exchanged on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use anyhow::Result;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::config::RouterId;
+use crate::engine::Place;
+use crate::kernel::Attachment;
+use crate::netlink::Interface;
+use crate::netns::Namespace;
+use crate::network::monitor::{Change, Link, Monitor, View};
+use crate::observe::Observer;
+
+/// A namespace that routers are in.
+pub(super) struct Site {
+    pub(super) namespace: Rc<Namespace>,
+    pub(super) monitor: Rc<Monitor>,
+    /// The routers in it.
+    pub(super) members: BTreeSet<RouterId>,
+    view: View,
+    attached: BTreeMap<u32, Attachment>,
+}
+
+/// What a change of the namespace is to the routers in it.
+pub(super) enum Consequence {
+    /// An address appeared or went.
+    Address { place: Place, present: bool },
+    /// Interfaces came, went or changed.
+    Interfaces,
+    /// All must be looked at again.
+    Everything,
+    /// Nothing.
+    Nothing,
+}
+
+impl Site {
+    /// Listens to `namespace`, then looks at it.
+    pub(super) fn open(
+        namespace: Namespace,
+        label: usize,
+        changes: mpsc::Sender<(usize, Change)>,
+    ) -> Result<Self> {
+        let monitor = Monitor::open(&namespace, label, changes)?;
+        let view = monitor.dump()?;
+        Ok(Self {
+            namespace: Rc::new(namespace),
+            monitor: Rc::new(monitor),
+            members: BTreeSet::new(),
+            view,
+            attached: BTreeMap::new(),
+        })
+    }
+
+    /// Looks at everything again.
+    pub(super) fn look(&mut self) -> Result<()> {
+        self.view = self.monitor.dump()?;
+        self.let_go_of_missing();
+        Ok(())
+    }
+
+    /// Takes a change into account.
+    pub(super) fn take(&mut self, change: &Change) -> Consequence {
+        let consequence = match change {
+            Change::Link(link) => {
+                let before = self.view.links.get(&link.index);
+                let same = before.is_some_and(|before| {
+                    before.up == link.up && before.name == link.name && before.mac == link.mac
+                });
+                if same {
+                    Consequence::Nothing
+                } else {
+                    Consequence::Interfaces
+                }
+            }
+            Change::LinkGone { .. } | Change::Overrun => Consequence::Everything,
+            Change::Address {
+                index,
+                address,
+                present,
+            } => match self.name_of(*index).map(str::parse) {
+                Some(Ok(interface)) => Consequence::Address {
+                    place: Place {
+                        interface,
+                        address: *address,
+                    },
+                    present: *present,
+                },
+                _ => Consequence::Nothing,
+            },
+        };
+        self.view.apply(change);
+        self.let_go_of_missing();
+        consequence
+    }
+
+    /// The interface of this name.
+    pub(super) fn link(&self, name: &str) -> Option<&Link> {
+        self.view.links.values().find(|link| link.name == name)
+    }
+
+    /// The name of an interface.
+    pub(super) fn name_of(&self, index: u32) -> Option<&str> {
+        self.view.links.get(&index).map(|link| link.name.as_str())
+    }
+
+    /// Whether an address is there.
+    pub(super) fn has(&self, place: &Place) -> bool {
+        self.link(place.interface.as_str())
+            .is_some_and(|link| self.view.addresses.contains(&(link.index, place.address)))
+    }
+
+    /// Has the kernel programs watch an interface, unless they do; returns in words
+    /// by which hooks.
+    pub(super) fn attach(&mut self, observer: &mut Observer, name: &str) {
+        let label = self.namespace.label();
+        let Some(link) = self.view.links.values().find(|link| link.name == name) else {
+            return;
+        };
+        if self.attached.contains_key(&link.index) {
+            return;
+        }
+        let interface = Interface {
+            index: link.index,
+            name: link.name.clone(),
+            ethernet: link.ethernet,
+            xdp_program: link.xdp_program,
+        };
+        let Observer { kernel, pins, .. } = observer;
+        match kernel.attach(&self.namespace, &interface, Some(pins)) {
+            Ok(attachment) => {
+                let hooks = format!("{} in, {} out", attachment.ingress, attachment.egress);
+                if attachment.fallbacks.is_empty() {
+                    info!("watching {name} in {label}: {hooks}");
+                } else {
+                    let why = attachment.fallbacks.join("; ");
+                    warn!("watching {name} in {label} by a fallback: {hooks} ({why})");
+                }
+                self.attached.insert(link.index, attachment);
+            }
+            Err(error) => {
+                warn!("cannot watch {name} in {label}, addresses tell alone: {error:#}");
+            }
+        }
+    }
+
+    /// By which hooks an interface is watched, in words; `None`: by netlink alone.
+    pub(super) fn hooks(&self, name: &str) -> Option<String> {
+        let attachment = self.attached.get(&self.link(name)?.index)?;
+        Some(format!(
+            "{} in, {} out",
+            attachment.ingress, attachment.egress
+        ))
+    }
+
+    fn let_go_of_missing(&mut self) {
+        let links = &self.view.links;
+        self.attached.retain(|index, _| links.contains_key(index));
+    }
+}
