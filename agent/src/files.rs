@@ -2,18 +2,22 @@
 //! never through a symbolic link.
 
 use std::ffi::{CStr, CString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, renameat};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
+
+use kind::{A_DIRECTORY, A_FILE, regular, surprise};
+
+mod kind;
 
 #[cfg(test)]
 mod tests;
@@ -366,9 +370,6 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY
 const NO_LINKS: ResolveFlag =
     ResolveFlag::RESOLVE_NO_SYMLINKS.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
 
-const A_DIRECTORY: &str = "a directory";
-const A_FILE: &str = "a regular file";
-
 /// The components of an absolute path.
 fn names_of(path: &Path) -> Result<Vec<&str>> {
     let mut components = path.components();
@@ -384,52 +385,4 @@ fn names_of(path: &Path) -> Result<Vec<&str>> {
         })
         .collect::<Option<_>>()
         .with_context(|| format!("{}: expected a path in UTF-8 without ..", path.display()))
-}
-
-/// What was opened, if it is a regular file.
-fn regular(descriptor: OwnedFd, path: &Path) -> Result<File> {
-    let file = File::from(descriptor);
-    let kind = file
-        .metadata()
-        .with_context(|| format!("inspect {}", path.display()))?
-        .file_type();
-    ensure!(
-        kind.is_file(),
-        "{} is {}: expected {A_FILE}",
-        path.display(),
-        in_words(kind)
-    );
-    Ok(file)
-}
-
-/// Why `path` could not be used as what was `expected`: what there is in its place,
-/// or else the error.
-fn surprise(doing: &str, path: &Path, expected: &str, errno: Errno) -> anyhow::Error {
-    let last = [(path, expected)].into_iter();
-    let parents = path.ancestors().skip(1).map(|parent| (parent, A_DIRECTORY));
-    for (path, expected) in last.chain(parents) {
-        if let Ok(metadata) = fs::symlink_metadata(path) {
-            let found = in_words(metadata.file_type());
-            if found != expected {
-                return anyhow!("{} is {found}: expected {expected}", path.display());
-            }
-        }
-    }
-    anyhow!(errno).context(format!("{doing} {}", path.display()))
-}
-
-fn in_words(kind: fs::FileType) -> &'static str {
-    if kind.is_symlink() {
-        "a symbolic link"
-    } else if kind.is_dir() {
-        A_DIRECTORY
-    } else if kind.is_file() {
-        A_FILE
-    } else if kind.is_fifo() {
-        "a FIFO"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
 }
