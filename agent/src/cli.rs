@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::command::ConfigArgs;
 use crate::control::command::RouterArgs;
+use crate::keepalived::render::Gateway;
 use crate::{config, control};
 
 /// Looks after VRRP routers by keepalived, and tells who is master of each, the
@@ -55,6 +56,11 @@ pub enum Command {
     Router(RouterArgs),
     /// Check router files, or print what they may contain.
     Config(ConfigArgs),
+    /// Say whether the gateways of a router answer; keepalived runs this.
+    ///
+    /// Exits with 0 if all do, and if this host is not the primary and was not
+    /// demoted because they did not. To be run in the router's namespace.
+    GatewayCheck(GatewayCheckArgs),
 }
 
 /// Arguments of `keepfast watch`.
@@ -131,6 +137,22 @@ pub struct ReplayArgs {
     /// Print one JSON object per line instead of words.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `keepfast gateway-check`.
+#[derive(Debug, Args)]
+pub struct GatewayCheckArgs {
+    /// Keep the outcome in this file until the next time.
+    #[arg(long, value_name = "FILE")]
+    pub state_file: PathBuf,
+
+    /// The address that only the primary holds, and its interface.
+    #[arg(long, value_name = "ADDRESS%INTERFACE")]
+    pub holder: Gateway,
+
+    /// A gateway, and the interface to ask it on; may be repeated.
+    #[arg(long, value_name = "ADDRESS%INTERFACE")]
+    pub gateway: Vec<Gateway>,
 }
 
 #[cfg(test)]

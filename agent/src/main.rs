@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use keepfast::cli::{Cli, Command};
+use keepfast::network::gateway_check;
 use keepfast::{check, config, control, exit, replay, run as daemon, watch};
 use tracing_subscriber::EnvFilter;
 
@@ -35,6 +36,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Replay(args) => replay::run(args),
         Command::Router(args) => control::command::run(args),
         Command::Config(args) => config::command::run(args),
+        Command::GatewayCheck(args) => gateway_check::run(args),
     }
 }
 

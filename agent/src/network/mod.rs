@@ -1,7 +1,9 @@
 //! The network configuration of a namespace.
 //!
-//! [`namespace`] makes and removes it, [`sysctl`] sets its switches, and [`monitor`]
-//! tells what changes in it and changes its addresses and routes.
+//! [`namespace`] makes and removes it, [`sysctl`] sets its switches, [`monitor`]
+//! tells what changes in it and changes its addresses and routes, and [`announce`]
+//! tells the neighbours where addresses are. [`gateway_check`] is a program of its
+//! own, run by keepalived; it asks by means of [`probe`].
 
 pub mod namespace;
 
@@ -9,6 +11,16 @@ pub mod sysctl;
 
 pub mod monitor;
 
+pub mod announce;
+
+pub mod gateway_check;
+
+pub mod probe;
+
 mod requests;
 
 mod message;
+
+mod raw;
+
+mod frame;
