@@ -111,18 +111,34 @@ impl Dir {
     ///
     /// It cannot be written; then the old content is as it was.
     pub fn replace(&self, name: &str, content: &[u8], mode: u32) -> Result<()> {
+        self.write(name, content, mode, true)
+    }
+
+    /// As [`Self::replace`], without waiting for the disk: for what is written anew
+    /// whenever the agent starts. After a power cut the file may be empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::replace`].
+    pub fn replace_soon(&self, name: &str, content: &[u8], mode: u32) -> Result<()> {
+        self.write(name, content, mode, false)
+    }
+
+    fn write(&self, name: &str, content: &[u8], mode: u32, wait: bool) -> Result<()> {
         let path = self.join(name)?;
         // One name per file, so that a killed writer leaves one at most.
         let temporary = format!(".{name}.new");
-        let written = self.write_new(&temporary, content, mode).and_then(|()| {
-            renameat(
-                &*self.descriptor,
-                temporary.as_str(),
-                &*self.descriptor,
-                name,
-            )
-            .map_err(|errno| surprise("replace", &path, A_FILE, errno))
-        });
+        let written = self
+            .write_new(&temporary, content, mode, wait)
+            .and_then(|()| {
+                renameat(
+                    &*self.descriptor,
+                    temporary.as_str(),
+                    &*self.descriptor,
+                    name,
+                )
+                .map_err(|errno| surprise("replace", &path, A_FILE, errno))
+            });
         if written.is_err() {
             // The first error is the one to tell; this one would follow from it.
             drop(self.remove(&temporary));
@@ -311,11 +327,11 @@ impl Dir {
     }
 
     /// Writes a whole file in place of one of that name.
-    fn write_new(&self, name: &str, content: &[u8], mode: u32) -> Result<()> {
+    fn write_new(&self, name: &str, content: &[u8], mode: u32, wait: bool) -> Result<()> {
         self.remove(name)?;
         let mut file = self.make_file(name, OFlag::O_WRONLY, mode)?;
         file.write_all(content)
-            .and_then(|()| file.sync_all())
+            .and_then(|()| if wait { file.sync_all() } else { Ok(()) })
             .with_context(|| format!("write {}", self.path.join(name).display()))
     }
 

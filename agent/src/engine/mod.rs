@@ -240,7 +240,7 @@ impl Engine {
                 let primary = self.plan.addresses.first();
                 let there = primary.is_some_and(|place| self.present.contains(place));
                 self.facts.address = Some(there);
-                "found so".to_owned()
+                "as found".to_owned()
             }
             Input::Adverts(adverts) => {
                 self.facts.adverts = adverts;
@@ -260,7 +260,7 @@ impl Engine {
                 if let Some(upkeep) = self.upkeep(program) {
                     upkeep.running(now);
                 }
-                "found so".to_owned()
+                "as found".to_owned()
             }
             Input::Started(program) => self.started(now, program, actions),
             Input::NotStarted(program, why) => {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -184,6 +184,22 @@ impl Monitor {
                 return Ok(view);
             }
         }
+    }
+
+    /// A link as it is at this moment, whatever was told of it; `None` where it is
+    /// gone.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn link(&self, index: u32) -> Result<Option<Link>> {
+        let end = Instant::now() + REST_LIMIT;
+        while Instant::now() < end {
+            if let Some(mut view) = self.requests.view()? {
+                return Ok(view.links.remove(&index));
+            }
+        }
+        bail!("links went on changing for {} s", REST_LIMIT.as_secs())
     }
 
     /// Adds an address, an IPv6 one without checking for duplicates; `false` where it

@@ -473,6 +473,10 @@ impl Daemon {
                 self.input(&id, Input::Removed);
                 self.forget(&id);
             }
+            Outcome::Announced(Ok(count)) => {
+                info!(router = %id, "announced {count} addresses again");
+            }
+            Outcome::Announced(Err(why)) => warn!(router = %id, "announce addresses: {why}"),
             Outcome::Signalled => {}
         }
     }

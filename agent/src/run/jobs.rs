@@ -32,6 +32,8 @@ pub(super) enum Outcome {
     Synced(Vec<String>),
     /// The hooks of a router that is to go have been told, or had their time.
     Told,
+    /// So many addresses were announced, or what went wrong.
+    Announced(Result<usize, String>),
     /// A signal was sent, or it was too late for one.
     Signalled,
 }

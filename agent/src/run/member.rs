@@ -53,8 +53,10 @@ impl Member {
     /// Writes the state file.
     pub(super) fn write_state(&mut self, state: Published) -> anyhow::Result<()> {
         self.unwritten = Some(state);
+        // Not waited for: a slow disk would hold up every router, and it is written
+        // anew before a keepalived starts.
         self.directory
-            .replace("state", state.as_str().as_bytes(), 0o644)?;
+            .replace_soon("state", state.as_str().as_bytes(), 0o644)?;
         self.unwritten = None;
         Ok(())
     }

@@ -1,13 +1,19 @@
 //! The network configuration that a router needs, and what it leaves.
 
+use std::rc::Rc;
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
+use tokio::time::{Instant, sleep};
 
 use crate::config::{Cidr, InterfaceName, Managed};
 use crate::engine::{Place, Published};
 use crate::files::Dir;
 use crate::keepalived::render;
+use crate::network::announce::{self, Announcement};
 use crate::network::sysctl;
 
+use super::jobs::{Job, Outcome};
 use super::site::Site;
 
 /// Where the addresses are noted that were added here, so that they go with the
@@ -15,6 +21,12 @@ use super::site::Site;
 const ADDED: &str = "added-addresses";
 
 const ADDED_LIMIT: usize = 64 << 10;
+
+/// How long many addresses may take to be announced.
+const ANNOUNCE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a full queue is given to drain.
+const ANNOUNCE_STEP: Duration = Duration::from_millis(1);
 
 /// Makes the namespace as a router needs it, as far as its interfaces are there.
 /// What is as it should be is left alone.
@@ -43,8 +55,10 @@ pub(super) fn prepare(
             interface: interface.clone(),
             address: *address,
         };
-        if !site.has(&place) && site.monitor.add_address(link.index, address, false)? {
+        if !site.has(&place) {
+            // Noted first: killed in between, the next agent still knows whose it is.
             note_added(directory, &place)?;
+            site.monitor.add_address(link.index, address, false)?;
         }
     }
     Ok(())
@@ -104,6 +118,38 @@ pub(super) fn remove_added(site: &Site, directory: &Dir) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Announces addresses to the neighbours.
+pub(super) fn announce(site: &Site, places: &[Place]) -> Job {
+    let announcements: Vec<Announcement> = places
+        .iter()
+        .filter_map(|place| {
+            let link = site.link(place.interface.as_str())?;
+            Some(Announcement {
+                index: link.index,
+                mac: link.mac?,
+                address: place.address.address(),
+                router: true,
+            })
+        })
+        .collect();
+    let namespace = Rc::clone(&site.namespace);
+    Box::pin(async move {
+        let end = Instant::now() + ANNOUNCE_LIMIT;
+        let mut rest = announcements.as_slice();
+        while !rest.is_empty() && Instant::now() < end {
+            match announce::announce(&namespace, rest) {
+                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
+                Err(error) => return Outcome::Announced(Err(format!("{error:#}"))),
+            }
+            sleep(ANNOUNCE_STEP).await;
+        }
+        Outcome::Announced(match rest.len() {
+            0 => Ok(announcements.len()),
+            left => Err(format!("{left} of {} are left", announcements.len())),
+        })
+    })
 }
 
 fn note_added(directory: &Dir, place: &Place) -> Result<()> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use tracing::{error, info};
 
 use crate::config::RouterId;
-use crate::engine::{Action, Input, Nanos, Note, Program, Transition};
+use crate::engine::{Action, Input, Nanos, Note, Place, Program, Transition};
 use crate::notify;
 use crate::process::Process;
 use crate::report::clock::monotonic_ns;
@@ -81,7 +81,7 @@ impl Daemon {
                     self.trouble(id, &error.context("remove what a dead keepalived left"));
                 }
             }
-            Action::Announce(_) => {}
+            Action::Announce(places) => self.announce(id, &places),
             Action::Remove => {
                 if let Some(member) = self.members.get(id) {
                     let job = removal::wait_for_hooks(&member.notifier);
@@ -135,6 +135,16 @@ impl Daemon {
             .and_then(|it| it.engine.last_transition());
         if let Some(last) = last {
             self.tell(id, now, last);
+        }
+    }
+
+    fn announce(&mut self, id: &RouterId, places: &[Place]) {
+        let job = self.members.get(id).and_then(|member| {
+            let site = self.site(member)?;
+            Some(network::announce(site, places))
+        });
+        if let Some(job) = job {
+            self.jobs.push(id.clone(), job);
         }
     }
 

@@ -118,15 +118,23 @@ impl Site {
     /// by which hooks.
     pub(super) fn attach(&mut self, observer: &mut Observer, name: &str) {
         let label = self.namespace.label();
-        let Some(link) = self.view.links.values().find(|link| link.name == name) else {
+        let Some(link) = self.link(name) else {
             return;
         };
-        if self.attached.contains_key(&link.index) {
+        let index = link.index;
+        if self.attached.contains_key(&index) {
             return;
         }
+        // Asked anew: the XDP program that was there may have been that of an agent
+        // before this one.
+        let link = match self.monitor.link(index) {
+            Ok(Some(link)) => link,
+            Ok(None) => return,
+            Err(error) => return warn!("look at {name} in {label}: {error:#}"),
+        };
         let interface = Interface {
-            index: link.index,
-            name: link.name.clone(),
+            index,
+            name: link.name,
             ethernet: link.ethernet,
             xdp_program: link.xdp_program,
         };
@@ -140,7 +148,7 @@ impl Site {
                     let why = attachment.fallbacks.join("; ");
                     warn!("watching {name} in {label} by a fallback: {hooks} ({why})");
                 }
-                self.attached.insert(link.index, attachment);
+                self.attached.insert(index, attachment);
             }
             Err(error) => {
                 warn!("cannot watch {name} in {label}, addresses tell alone: {error:#}");
