@@ -276,3 +276,90 @@ impl fmt::Display for Cidr {
         write!(f, "{}/{}", self.address, self.prefix)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is<T: FromStr>(text: &str) -> bool {
+        text.parse::<T>().is_ok()
+    }
+
+    #[test]
+    fn names_hold_nothing_that_files_or_paths_give_a_meaning() {
+        for byte in (0..=u8::MAX).map(char::from) {
+            let text = format!("a{byte}b");
+            let plain = byte.is_ascii_alphanumeric() || "-_.+=,%&()*<>?[]^|".contains(byte);
+            assert_eq!(is::<InterfaceName>(&text), plain, "{text:?}");
+            let plain = plain || ":@".contains(byte);
+            assert_eq!(is::<NamespaceName>(&text), plain, "{text:?}");
+            let plain = byte.is_ascii_alphanumeric() || "-_.".contains(byte);
+            assert_eq!(is::<RouterId>(&text), plain, "{text:?}");
+        }
+        for text in ["", ".", "..", "../a", "a/.."] {
+            assert!(!is::<InterfaceName>(text), "{text}");
+            assert!(!is::<NamespaceName>(text), "{text}");
+            assert!(!is::<RouterId>(text), "{text}");
+        }
+        assert!(is::<RouterId>(&"a".repeat(64)) && !is::<RouterId>(&"a".repeat(65)));
+        assert!(is::<InterfaceName>(&"a".repeat(15)) && !is::<InterfaceName>(&"a".repeat(16)));
+        assert!(!is::<RouterId>(".hidden") && !is::<RouterId>("-option"));
+    }
+
+    #[test]
+    fn networks_contain_and_overlap_within_their_family() {
+        let cidr = |text: &str| text.parse::<Cidr>().unwrap();
+        for (a, b, overlap) in [
+            ("10.0.0.1/8", "10.255.0.0/16", true),
+            ("10.0.0.0/24", "10.0.1.0/24", false),
+            ("0.0.0.0/0", "192.0.2.1/32", true),
+            ("0.0.0.0/0", "::/0", false),
+            ("2001:db8::/32", "2001:db8:ffff::1/128", true),
+            ("2001:db8::/33", "2001:db8:ffff::1/128", false),
+        ] {
+            assert_eq!(cidr(a).overlaps(&cidr(b)), overlap, "{a} {b}");
+            assert_eq!(cidr(b).overlaps(&cidr(a)), overlap, "{b} {a}");
+        }
+        for (text, network) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("10.1.2.3/32", "10.1.2.3/32"),
+            ("10.1.2.3/0", "0.0.0.0/0"),
+            ("2001:db8::ffff/112", "2001:db8::/112"),
+        ] {
+            assert_eq!(cidr(text).network(), cidr(network), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_have_addresses_that_are_no_networks() {
+        for (text, host) in [
+            ("10.0.0.1/24", true),
+            ("10.0.0.0/24", false),
+            ("10.0.0.255/24", false),
+            // RFC 3021: both addresses of a /31 are of hosts.
+            ("10.0.0.0/31", true),
+            ("10.0.0.255/32", true),
+            ("10.0.0.1/0", false),
+            ("127.0.0.1/8", false),
+            ("224.0.0.18/32", false),
+            ("2001:db8::/64", false),
+            ("2001:db8::/127", true),
+            ("2001:db8::ffff/112", true),
+            ("ff02::12/128", false),
+            ("::/128", false),
+        ] {
+            let checked = text.parse::<Cidr>().unwrap().check_host();
+            assert_eq!(checked.is_ok(), host, "{text}: {checked:?}");
+        }
+        for text in [
+            "10.0.0.1",
+            "10.0.0.1/",
+            "10.0.0.1/33",
+            "10.0.0.1/+8",
+            "::1/129",
+            "a/8",
+        ] {
+            assert!(!is::<Cidr>(text), "{text}");
+        }
+    }
+}

@@ -201,6 +201,16 @@ vrid = 99999999999999999999"#,
 /// What follows [`BEGINNING`].
 const AFTER: &[(&str, &str)] = &[
     (
+        r#"[[address]]
+interface = "lan0"
+address = "10.0.0.1/24"
+[[address]]
+interface = "lan1"
+address = "10.0.1.1/24"
+interface = "lan2""#,
+        "r.toml:10:1: address[1].interface: is there already, in line 8: expected it once",
+    ),
+    (
         r#"vrid = 6"#,
         r#"r.toml:4:1: vrrp.vrid: is there already, in line 3: expected it once"#,
     ),
