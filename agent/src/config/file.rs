@@ -56,11 +56,10 @@ pub fn parse(text: &str, origin: &str, default_id: Option<&str>) -> Result<Route
 
 /// A problem with `field` of a text that declares a router.
 pub(super) fn problem(text: &str, origin: &str, field: &str, message: String) -> Problem {
-    let (document, _) = Document::read(text, origin);
-    document.map_or_else(
-        || Problem::of_file(origin, format!("{field}: {message}")),
-        |document| document.problem(field, message.clone()),
-    )
+    match Document::read(text, origin) {
+        (Some(document), _) => document.problem(field, message),
+        (None, _) => Problem::of_file(origin, format!("{field}: {message}")),
+    }
 }
 
 #[cfg(test)]

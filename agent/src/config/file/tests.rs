@@ -221,6 +221,7 @@ fn no_damage_to_a_file_is_too_much() {
             }
             Err(problems) => {
                 bad += 1;
+                assert!(problems.iter().count() > 0, "{text}");
                 let lines = text.lines().count() + 1;
                 for problem in &problems {
                     assert!((1..=lines).contains(&problem.line), "{problem}\n{text}");
