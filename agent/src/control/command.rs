@@ -154,3 +154,63 @@ fn print(text: &str) -> Result<()> {
         .and_then(|()| out.flush())
         .context("write to stdout")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::exit;
+
+    #[track_caller]
+    fn parse(line: &str) -> RouterArgs {
+        match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Router(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_socket_may_be_named_anywhere() {
+        let args = parse("keepfast router apply -f - --wait --socket /x");
+        assert_eq!(args.socket, Path::new("/x"));
+        assert!(matches!(
+            args.command,
+            RouterCommand::Apply { wait: true, .. }
+        ));
+        let args = parse("keepfast router --socket /x delete a b");
+        assert_eq!(args.socket, Path::new("/x"));
+        assert!(matches!(args.command, RouterCommand::Delete { ids } if ids.len() == 2));
+        assert_eq!(
+            parse("keepfast router list").socket,
+            Path::new(DEFAULT_SOCKET)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_a_router_is_a_usage_error() {
+        for line in [
+            "keepfast router delete",
+            "keepfast router delete ../x",
+            "keepfast router show /etc",
+            "keepfast router apply",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_router_files_are_bad_input() {
+        let long = vec![b'#'; MOST_REQUEST * 2];
+        for bytes in [&long[..], b"\xff"] {
+            let error = text(&mut &*bytes, "r.toml").unwrap_err();
+            assert_eq!(exit::code(&error), exit::USAGE, "{error:#}");
+        }
+        for file in ["/no/such", "/"] {
+            let error = read(Path::new(file)).unwrap_err();
+            assert_eq!(exit::code(&error), exit::USAGE, "{error:#}");
+        }
+        assert_eq!(text(&mut &b"a = 1"[..], "r.toml").unwrap(), "a = 1");
+    }
+}

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -192,7 +192,9 @@ fn those_who_say_nothing_are_let_go_and_others_wait_for_their_places() {
         let silent: Vec<UnixStream> = (0..32)
             .map(|_| UnixStream::connect(path).unwrap())
             .collect();
+        let start = Instant::now();
         assert_eq!(ask(path, &Request::List).unwrap(), json!({"op": "list"}));
+        assert!(start.elapsed() > Duration::from_secs(4));
         let mut answer = String::new();
         (&silent[0]).read_to_string(&mut answer).unwrap();
         let reply: Reply = serde_json::from_str(&answer).unwrap();
