@@ -4,7 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use keepfast::config::{Hook, HookTarget};
-use keepfast::notify::{HookStatus, Notifier, Published, Shared, Transition};
+use keepfast::engine::Published;
+use keepfast::notify::{HookStatus, Notifier, Shared, Transition};
 use lab::process::Process;
 use lab::require::{Need, require};
 use lab::workdir::WorkDir;

@@ -46,22 +46,9 @@ struct Courier {
 impl HookTask {
     /// Starts the task of `hook`.
     pub(super) fn start(router: &RouterId, hook: &Hook, shared: &Shared) -> Self {
-        let longest_pause = match hook.target {
-            HookTarget::Program(_) => PROGRAM_PAUSE,
-            HookTarget::Socket(_) | HookTarget::NeutronSocket(_) => SOCKET_PAUSE,
-        };
-        let shelf = Arc::new(Shelf {
-            mailbox: Mutex::new(Mailbox::new(&hook.name, hook.settle, longest_pause)),
-            filled: Notify::new(),
-        });
-        let courier = Courier {
-            router: router.clone(),
-            hook: hook.clone(),
-            turns: shared.turns(&hook.target),
-            shelf: Arc::clone(&shelf),
-        };
+        let courier = Courier::new(router, hook, shared);
         Self {
-            shelf,
+            shelf: Arc::clone(&courier.shelf),
             task: tokio::spawn(courier.run()),
         }
     }
@@ -92,6 +79,22 @@ impl Shelf {
 }
 
 impl Courier {
+    fn new(router: &RouterId, hook: &Hook, shared: &Shared) -> Self {
+        let longest_pause = match hook.target {
+            HookTarget::Program(_) => PROGRAM_PAUSE,
+            HookTarget::Socket(_) | HookTarget::NeutronSocket(_) => SOCKET_PAUSE,
+        };
+        Self {
+            router: router.clone(),
+            hook: hook.clone(),
+            turns: shared.turns(&hook.target),
+            shelf: Arc::new(Shelf {
+                mailbox: Mutex::new(Mailbox::new(&hook.name, hook.settle, longest_pause)),
+                filled: Notify::new(),
+            }),
+        }
+    }
+
     async fn run(self) {
         loop {
             let next = self.shelf.mailbox().next(Instant::now());
@@ -139,17 +142,17 @@ impl Courier {
             Err(failure) => {
                 let first = mailbox.failures() == 0;
                 let verdict = mailbox.failed(&failure, Instant::now());
-                let (Failure::Unreached(error) | Failure::Refused(error)) = &failure;
+                let why = failure.words();
                 match verdict {
                     Verdict::GivenUp => warn!(
                         "router {router}: hook {hook} is not told {state}, nor asked again before \
-                         the next change: {error:#}"
+                         the next change: {why}"
                     ),
                     Verdict::Again if first => warn!(
                         "router {router}: hook {hook} could not be told {state}, trying again: \
-                         {error:#}"
+                         {why}"
                     ),
-                    Verdict::Again => debug!("router {router}: hook {hook}: {error:#}"),
+                    Verdict::Again => debug!("router {router}: hook {hook}: {why}"),
                 }
             }
         }
@@ -160,4 +163,22 @@ impl Courier {
 fn monotonic_ns() -> Option<u64> {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?;
     u64::try_from(Duration::from(time).as_nanos()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_that_has_nothing_to_do_takes_little_memory() {
+        let hook = Hook {
+            name: "hook".to_owned(),
+            target: HookTarget::Program(vec!["/bin/true".to_owned()]),
+            timeout: SOCKET_PAUSE,
+            settle: SOCKET_PAUSE,
+        };
+        let courier = Courier::new(&"r".parse().unwrap(), &hook, &Shared::default());
+        let size = size_of::<Shelf>() + size_of_val(&courier.run());
+        assert!(size < 1024, "{size} bytes");
+    }
 }

@@ -15,6 +15,9 @@ pub(super) const RETRIES: u32 = 3;
 /// Between the first failure and the next attempt; doubled with each failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
+/// How many characters of an error are kept.
+const MOST_WORDS: usize = 300;
+
 /// What to do next.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -31,6 +34,15 @@ pub(super) enum Failure {
     Unreached(anyhow::Error),
     /// The hook was reached and said no: it is likely to say so again.
     Refused(anyhow::Error),
+}
+
+impl Failure {
+    /// Why, in words, but not more of them than a log line should have: programs say
+    /// what they like.
+    pub(super) fn words(&self) -> String {
+        let (Self::Unreached(error) | Self::Refused(error)) = self;
+        format!("{error:#}").chars().take(MOST_WORDS).collect()
+    }
 }
 
 impl From<anyhow::Error> for Failure {
@@ -138,23 +150,23 @@ impl Mailbox {
 
     /// The attempt has failed.
     pub(super) fn failed(&mut self, failure: &Failure, now: Instant) -> Verdict {
-        let (Failure::Unreached(error) | Failure::Refused(error)) = failure;
+        let refused = matches!(failure, Failure::Refused(_));
         self.status.failed += 1;
-        self.status.last_error = Some(format!("{error:#}"));
+        self.status.last_error = Some(failure.words());
         let tried = self.in_flight.take();
         if let Some(newest) = self.waiting.pop_back() {
             self.skip_waiting();
             self.status.skipped += 1;
             self.refusals = 0;
             self.waiting.push_back(newest);
-        } else if matches!(failure, Failure::Refused(_)) && self.refusals == RETRIES {
+        } else if refused && self.refusals == RETRIES {
             self.status.skipped += 1;
             self.refusals = 0;
             self.failures = 0;
             self.retry_at = None;
             return Verdict::GivenUp;
         } else {
-            self.refusals += u32::from(matches!(failure, Failure::Refused(_)));
+            self.refusals += u32::from(refused);
             self.waiting.extend(tried);
         }
         let doubled = FIRST_PAUSE.saturating_mul(2u32.saturating_pow(self.failures));

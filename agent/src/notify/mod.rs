@@ -1,26 +1,30 @@
 //! Telling others of a router's state.
 //!
 //! A [`Notifier`] belongs to one router and has a task for each of its hooks.
-//! [`Notifier::tell`] puts a transition into the hook's [`mailbox`], where it is
-//! decided what is told and when; the task takes it from there to the hook's
-//! [`program`] or [`socket`]. For each hook:
+//! [`Notifier::tell`] puts a transition into the hook's mailbox, where it is decided
+//! what is told and when; the task takes it from there to the hook's program or
+//! socket. For each hook:
 //!
 //! - Transitions are told in their order, one at a time.
-//! - While the hook is only busy, they wait, up to [`mailbox::MOST_WAITING`] of them.
-//! - As soon as an attempt fails, only the newest is kept, and tried again with a
-//!   growing pause until it is delivered or a newer one takes its place. A program
-//!   that ran and said no is tried [`mailbox::RETRIES`] more times.
+//! - While the hook is only busy, they wait, up to 64 of them.
+//! - As soon as an attempt fails, only the newest is kept, and tried again, after a
+//!   pause that grows from 50 ms to 1 s (sockets) or 5 s (programs), until it is
+//!   delivered or a newer one takes its place. A program that ran and said no is
+//!   tried three more times; then nothing is told before the next transition.
 //! - `primary` is held back for the hook's settle time and dropped where `backup`
 //!   comes before that is over.
 //!
 //! Every transition ends as delivered or as skipped; [`HookStatus`] counts both.
 
-mod hook;
 mod mailbox;
+
+mod hook;
+
 mod program;
-mod shared;
+
 mod socket;
-mod spawn;
+
+mod shared;
 
 use std::sync::Arc;
 
@@ -108,3 +112,6 @@ impl Notifier {
         self.tasks.iter().map(HookTask::status).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

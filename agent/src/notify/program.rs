@@ -7,8 +7,8 @@ use anyhow::{Context as _, anyhow};
 use tokio::sync::Semaphore;
 
 use super::mailbox::Failure;
-use super::spawn::{Start, run};
 use super::{Published, Transition};
+use crate::process::{Start, run};
 
 /// Runs `command`, once there is a turn, and expects it to exit with 0 within
 /// `limit`; when that is over it is killed, with all that it started.

@@ -14,9 +14,10 @@ use crate::config::HookTarget;
 /// once not to start a thousand shells.
 const PROGRAMS: usize = 32;
 
-/// How many connect to one socket at a time. To connect takes no time, unless the
-/// listener's backlog is full: then one is enough to see when there is room.
-const CONNECTING: usize = 1;
+/// How many connect to one socket at a time. That takes no time, unless the listener's
+/// backlog is full: then each looks every millisecond whether there is room. Enough to
+/// fill what a busy listener frees meanwhile; few enough to cost nothing where it hangs.
+const CONNECTING: usize = 4;
 
 /// What the hooks of all routers share: turns at the programs and sockets that
 /// several of them name.

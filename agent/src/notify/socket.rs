@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -53,8 +53,7 @@ pub(super) async fn tell(
 ) -> Result<()> {
     timeout(limit, exchange(path, protocol, transition, turns))
         .await
-        .with_context(|| format!("no answer within {limit:?}"))
-        .and_then(|outcome| outcome)
+        .unwrap_or_else(|_| Err(anyhow!("no answer within {limit:?}")))
         .with_context(|| format!("tell {}", path.display()))
 }
 
@@ -128,7 +127,7 @@ fn demand_success(status_line: &[u8]) -> Result<()> {
     match (words.next(), words.next()) {
         (Some(version), Some("200")) if version.starts_with("HTTP/") => Ok(()),
         (None, _) => bail!("closed without an answer: expected HTTP/1.1 200"),
-        _ => bail!("answered {:.80?}: expected HTTP/1.1 200", text),
+        _ => bail!("answered {text:?}: expected HTTP/1.1 200"),
     }
 }
 

@@ -234,16 +234,25 @@ fn a_backup_is_told_unless_the_hook_believes_in_it() {
     bench.put(Backup);
     assert_eq!(bench.next(), Some(2));
     bench.deliver();
-    // Nor was it the one that is being told: that has come to be known.
     bench.put(Primary);
     bench.wait();
     assert_eq!(bench.next(), Some(3));
+    bench.deliver();
+    // One that is being told will have been believed.
     bench.put(Backup);
+    assert_eq!(bench.next(), Some(4));
     bench.put(Primary);
     bench.put(Backup);
-    assert_eq!(bench.counts(), (1, 3, 2));
+    assert_eq!(bench.counts(), (2, 3, 1));
     bench.deliver();
-    assert_eq!(bench.next(), Some(4));
+    // And so will a primary that is being told.
+    bench.put(Primary);
+    bench.wait();
+    assert_eq!(bench.next(), Some(7));
+    bench.put(Primary);
+    bench.put(Backup);
+    bench.deliver();
+    assert_eq!(bench.next(), Some(9));
     bench.deliver();
     assert_eq!(bench.pause(), None);
 }
