@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, value_parser};
 
 use crate::config::command::ConfigArgs;
 use crate::control::command::RouterArgs;
@@ -52,6 +52,12 @@ pub enum Command {
     /// capturing host itself sent are told apart only where the capture says so:
     /// taken on the device "any", or as pcapng with packet directions.
     Replay(ReplayArgs),
+    /// Print a router file for each instance of a keepalived that runs already.
+    ///
+    /// Reads its configuration and listens for adverts. What was heard, and where it
+    /// differs, is printed as comments, and so is a router file for what no instance
+    /// belongs to. Changes nothing and sends nothing.
+    Discover(DiscoverArgs),
     /// Speak with the daemon (`keepfast run`) about its routers.
     Router(RouterArgs),
     /// Check router files, or print what they may contain.
@@ -153,6 +159,24 @@ pub struct GatewayCheckArgs {
     /// A gateway, and the interface to ask it on; may be repeated.
     #[arg(long, value_name = "ADDRESS%INTERFACE")]
     pub gateway: Vec<Gateway>,
+}
+
+/// Arguments of `keepfast discover`.
+#[derive(Debug, Args)]
+pub struct DiscoverArgs {
+    /// The configuration of keepalived. Without it:
+    /// /etc/keepalived/keepalived.conf, if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The network namespace (a name as of `ip netns`) that keepalived runs in.
+    /// Without it: the one that its configuration names, or where keepfast runs.
+    #[arg(long, value_name = "NAME")]
+    pub netns: Option<String>,
+
+    /// How long to listen for adverts; 0 does without, and without privileges.
+    #[arg(long, value_name = "SECONDS", default_value_t = 4, value_parser = value_parser!(u64).range(..=600))]
+    pub listen: u64,
 }
 
 #[cfg(test)]

@@ -1,1 +1,0 @@
-//! `keepfast discover`: a router file for a keepalived that runs already.
