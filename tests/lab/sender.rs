@@ -112,11 +112,16 @@ impl Sender {
     /// # Errors
     /// When the interface is down or gone.
     pub fn send(&self, advert: &Advert) -> Result<()> {
-        let frame = advert.frame();
-        let sent = self
-            .socket
-            .send_to(&frame, &self.address)
-            .with_context(|| format!("send {advert:?}"))?;
+        self.send_frame(&advert.frame())
+            .with_context(|| format!("send {advert:?}"))
+    }
+
+    /// Sends a whole frame.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub fn send_frame(&self, frame: &[u8]) -> Result<()> {
+        let sent = self.socket.send_to(frame, &self.address)?;
         ensure!(sent == frame.len(), "sent {sent} of {} bytes", frame.len());
         Ok(())
     }

@@ -8,10 +8,13 @@ use lab::keepalived::{Authentication, Config, Family, Instance, Keepalived, Stat
 use lab::netns::Namespace;
 use lab::require::{Need, require};
 use lab::segment::Segment;
+use lab::sender::{Advert, Sender};
 use lab::workdir::WorkDir;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const NEEDS: [Need; 2] = [Need::Root, Need::Tool("keepalived")];
 const LIMIT: Duration = Duration::from_secs(15);
@@ -116,6 +119,50 @@ fn a_pair_is_found_from_its_backup_and_its_master() {
     let config = master.directory().join("keepalived.conf");
     let text = discover(Some(&a), &config, "3");
     assert!(text.contains("# heard this host, 10.99.0.1: priority 101, "));
+}
+
+/// The interface of a VLAN shows what belongs to it; on the one below, it would look as if the
+/// virtual router were there.
+#[test]
+fn what_carries_a_vlan_tag_is_not_taken_for_the_interface_below() {
+    if !require(&[Need::Root]) {
+        return;
+    }
+    let segment = Segment::new("switch").unwrap();
+    let [here, there] = ["here", "there"].map(|role| {
+        let namespace = Namespace::new(role).unwrap();
+        segment.attach(&namespace, "eth0", &[]).unwrap();
+        namespace
+    });
+    let directory = WorkDir::new("discover").unwrap();
+    let config = directory.file("keepalived.conf");
+    fs::write(&config, "").unwrap();
+    let sender = Sender::new(&there, "eth0").unwrap();
+    let bare = Advert {
+        vrid: 21,
+        ..Advert::default()
+    };
+    let mut tagged = Advert {
+        vrid: 22,
+        ..Advert::default()
+    }
+    .frame();
+    tagged.splice(12..12, [0x81, 0x00, 0, 10]);
+    let (over, start) = (AtomicBool::new(false), Instant::now());
+    let text = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) && start.elapsed() < LIMIT {
+                sender.send_frame(&tagged).unwrap();
+                sender.send(&bare).unwrap();
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let text = discover(Some(&here), &config, "1");
+        over.store(true, Ordering::Relaxed);
+        text
+    });
+    assert!(text.contains("\n# no instance has eth0 vrid 21, heard 10.99.0.1: "));
+    assert!(!text.contains("vrid 22"));
 }
 
 #[test]
