@@ -172,13 +172,12 @@ impl Monitor {
                 "links and addresses went on changing for {} s",
                 REST_LIMIT.as_secs()
             );
-            // Older than what is listed now, and even a loss is then made good.
-            self.feed.take(end, |_| {})?;
             let Some(mut view) = self.requests.view()? else {
                 continue;
             };
-            // Of what changed meanwhile the list may have seen a part, and the last
-            // word on each thing is right.
+            // Some of what waits to be told is in the list already, some is not; in
+            // either case the last word on each thing is right. Unless a word was lost:
+            // then the next list makes that good.
             if self.feed.take(end, |change| view.apply(&change))? {
                 self.feed.resume();
                 return Ok(view);
