@@ -407,19 +407,23 @@ impl Engine {
         if state == self.state {
             return;
         }
-        actions.push(Action::Note(Note::State {
+        let note = Note::State {
             from: self.state,
             to: state,
             reason: reason.clone(),
-        }));
+        };
         self.state = state;
         self.since_ns = now;
-        let Some(to) = state.published() else {
-            return;
-        };
-        if self.published == Some(to) {
-            return;
+        if let Some(to) = state.published()
+            && self.published != Some(to)
+        {
+            self.publish(to, reason, actions);
         }
+        // Last: others wait for the rest.
+        actions.push(Action::Note(note));
+    }
+
+    fn publish(&mut self, to: Published, reason: String, actions: &mut Vec<Action>) {
         self.sequence += 1;
         let transition = Transition {
             from: self.published.replace(to),

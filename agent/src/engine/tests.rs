@@ -101,7 +101,7 @@ impl Story {
         story.does(interfaces(&[], &[]), &[]);
         story.does(
             Input::Looked,
-            &["state unknown > fault", "write backup", "follow backup"],
+            &["write backup", "follow backup", "state unknown > fault"],
         );
         story.does(
             Input::Started(Program::Keepalived),
@@ -115,7 +115,7 @@ impl Story {
         story.does(Input::Adverts(Adverts::Sent), &["state backup > rising"]);
         story.does(
             appears(primary()),
-            &["state rising > primary", "write primary", "follow primary"],
+            &["write primary", "follow primary", "state rising > primary"],
         );
         story
     }
@@ -191,10 +191,10 @@ fn keepalived_starts_only_when_its_interfaces_are_up_and_the_state_file_is_right
     story.does_only(
         Input::Looked,
         &[
-            "state unknown > fault",
             "write backup",
             "follow backup",
             "tell backup #1",
+            "state unknown > fault",
         ],
     );
     assert_eq!(
@@ -221,10 +221,10 @@ fn a_running_keepalived_is_adopted_without_a_signal() {
     story.does_only(
         appears(primary()),
         &[
-            "state unknown > primary",
             "write primary",
             "follow primary",
             "tell primary #1",
+            "state unknown > primary",
         ],
     );
     story.does_only(Input::Looked, &[]);
@@ -259,10 +259,10 @@ fn primary_is_told_with_the_address_and_backup_with_its_removal() {
     story.does_only(
         appears(primary()),
         &[
-            "state rising > primary: 169.254.0.5/24 added",
             "write primary",
             "follow primary",
             "tell primary #2",
+            "state rising > primary: 169.254.0.5/24 added",
         ],
     );
     story.does_only(appears(floating(1)), &[]);
@@ -273,10 +273,10 @@ fn primary_is_told_with_the_address_and_backup_with_its_removal() {
     story.does_only(
         vanishes(primary()),
         &[
-            "state falling > backup",
             "write backup",
             "follow backup",
             "tell backup #3",
+            "state falling > backup",
         ],
     );
 }
@@ -310,10 +310,10 @@ fn a_killed_keepalived_is_told_cleared_and_started_again_at_once() {
         &[
             "ended keepalived: signal 9",
             "clear",
-            "state primary > fault: keepalived ended: signal 9",
             "write backup",
             "follow backup",
             "tell backup",
+            "state primary > fault: keepalived ended: signal 9",
             "clear",
             "start keepalived with a",
         ],
@@ -400,7 +400,7 @@ fn connections_are_synchronised_before_hooks_are_told_in_order() {
     );
     story.does_only(
         vanishes(primary()),
-        &["state", "write backup", "follow backup"],
+        &["write backup", "follow backup", "state"],
     );
     story.does_only(Input::Synced, &["tell primary #2", "sync backup"]);
     story.does_only(Input::Synced, &["tell backup #3"]);
@@ -426,10 +426,10 @@ fn radvd_and_children_run_on_the_primary_only() {
     story.does_only(
         vanishes(primary()),
         &[
-            "state primary > rising",
             "write backup",
             "follow backup",
             "tell backup",
+            "state primary > rising",
             "stop Radvd",
             "stop Child(0)",
         ],
@@ -465,7 +465,7 @@ fn a_deleted_router_stops_its_programs_before_all_is_removed() {
     story.does_only(Input::Delete, &["stop Keepalived", "stop Child(0)"]);
     story.does(
         Input::Ended(Program::Keepalived, "ok".to_owned()),
-        &["state primary > fault", "write backup", "tell backup"],
+        &["write backup", "tell backup", "state primary > fault"],
     );
     assert!(!story.engine.is_gone());
     story.does_only(
@@ -486,10 +486,10 @@ fn a_lost_interface_is_a_fault_and_no_reason_to_stop_keepalived() {
     story.does_only(
         vanishes(primary()),
         &[
-            "state falling > fault",
             "write backup",
             "follow backup",
             "tell backup",
+            "state falling > fault",
         ],
     );
     story.does_only(interfaces(&[], &[]), &["state fault > rising"]);
@@ -507,19 +507,19 @@ fn an_attached_router_is_told_and_nothing_else() {
     story.does_only(Input::Found(Program::Keepalived, None), &[]);
     story.does_only(
         Input::Looked,
-        &["state unknown > backup", "write backup", "tell backup"],
+        &["write backup", "tell backup", "state unknown > backup"],
     );
     story.does_only(
         appears(primary()),
-        &["state backup > primary", "write primary", "tell primary"],
+        &["write primary", "tell primary", "state backup > primary"],
     );
     story.does_only(
         Input::Ended(Program::Keepalived, "gone".to_owned()),
         &[
             "ended keepalived",
-            "state primary > fault",
             "write backup",
             "tell backup",
+            "state primary > fault",
         ],
     );
     story.does_only(Input::Delete, &["remove"]);
@@ -535,5 +535,5 @@ fn another_primary_address_is_not_known_before_it_was_looked_for() {
         &["state primary > unknown"],
     );
     assert_eq!(story.engine.published(), Some(Published::Primary));
-    story.does(Input::Looked, &["state unknown > rising", "write backup"]);
+    story.does(Input::Looked, &["write backup", "state unknown > rising"]);
 }

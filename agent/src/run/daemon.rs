@@ -24,7 +24,7 @@ use crate::report::json::kind_name;
 use crate::report::words::sentence;
 
 use super::jobs::{Chain, Done, Jobs, Outcome};
-use super::member::Member;
+use super::member::{FileVersion, Member};
 use super::network;
 use super::plan::Planner;
 use super::programs::{self, Stage};
@@ -122,6 +122,10 @@ impl Daemon {
     fn adopt(&mut self, plan: Plan) -> Result<()> {
         let id = plan.router.id.clone();
         let directory = Rc::new(self.base.subdirectory(id.as_str(), 0o755)?);
+        let version = match &plan.router.keepalived {
+            Keepalived::Attached(attached) => FileVersion::of(&attached.config_file),
+            Keepalived::Managed(_) => None,
+        };
         let member = Member {
             notifier: Rc::new(Notifier::new(&id, &plan.router.hooks, &self.shared)),
             log: EventLog::open(&directory, "events.jsonl")?,
@@ -133,6 +137,7 @@ impl Daemon {
             processes: BTreeMap::new(),
             unwritten: None,
             unlogged: 0,
+            version,
         };
         info!(router = %id, "declared");
         self.members.insert(id.clone(), member);
@@ -407,12 +412,31 @@ impl Daemon {
             }
             self.unattached.retain(|(other, _)| *other != label);
             for id in members {
-                if let Some(member) = self.members.get_mut(&id) {
-                    member.site = None;
-                }
-                self.look_at(&id);
+                self.evict(&id);
             }
         }
+        self.house_homeless();
+    }
+
+    /// The namespace of a router is gone: what runs in it is of no use any more, and
+    /// in the way of what will run in one of the same name.
+    fn evict(&mut self, id: &RouterId) {
+        let Some(member) = self.members.get_mut(id) else {
+            return;
+        };
+        member.site = None;
+        let managed = member.managed().is_some();
+        let own = |program: &Program| managed || *program != Program::Keepalived;
+        let running: Vec<Program> = member.processes.keys().copied().filter(own).collect();
+        self.look_at(id);
+        for program in running {
+            self.stop(id, program);
+        }
+    }
+
+    /// Looks whether the namespaces are there that routers wait for: making one is
+    /// told before it can be entered.
+    pub(super) fn house_homeless(&mut self) {
         let homeless = self.members.values().filter(|member| member.site.is_none());
         let homeless: Vec<RouterId> = homeless.map(|member| member.id.clone()).collect();
         for id in homeless {
@@ -541,7 +565,7 @@ impl Daemon {
             let site = self
                 .sites
                 .iter()
-                .find(|(_, site)| site.namespace.inode() == event.netns || event.netns == 0);
+                .find(|(_, site)| site.namespace.inode() == event.netns);
             let Some((label, site)) = site else {
                 continue;
             };
@@ -582,19 +606,13 @@ impl Daemon {
         self.input_at(id, event.time_ns, Input::Adverts(adverts));
     }
 
-    /// Once a while: what must not be forgotten, and what no event tells.
+    /// Every second: what must not be forgotten, and what no event tells.
     pub(super) fn tick(&mut self) {
         match ClockMapping::now() {
             Ok(clock) => self.clock = clock,
             Err(error) => error!("{error:#}"),
         }
-        if let Some(observer) = &mut self.observer {
-            let mut events = Vec::new();
-            if let Err(error) = observer.tick(&mut events) {
-                error!("look after the kernel programs: {error:#}");
-            }
-            self.take_events(&mut events);
-        }
+        self.house_homeless();
         let unwritten = self.members.values_mut().filter_map(|it| {
             let state = it.unwritten?;
             Some((it, state))
@@ -613,6 +631,48 @@ impl Daemon {
             .collect();
         for id in strangers {
             self.find_stranger(&id);
+        }
+    }
+
+    /// Every few seconds: what costs a little for each router.
+    pub(super) fn slow_tick(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            let mut events = Vec::new();
+            if let Err(error) = observer.tick(&mut events) {
+                error!("look after the kernel programs: {error:#}");
+            }
+            self.take_events(&mut events);
+        }
+        let attached = self.members.values().filter(|it| it.managed().is_none());
+        let attached: Vec<RouterId> = attached.map(|it| it.id.clone()).collect();
+        for id in attached {
+            self.read_again(&id);
+        }
+    }
+
+    /// Reads the configuration of somebody else's keepalived again, if it is another
+    /// file than before.
+    fn read_again(&mut self, id: &RouterId) {
+        let Some(member) = self.members.get_mut(id) else {
+            return;
+        };
+        let plan = member.plan();
+        let Keepalived::Attached(attached) = &plan.router.keepalived else {
+            return;
+        };
+        let version = FileVersion::of(&attached.config_file);
+        if member.version == version {
+            return;
+        }
+        let router = Router::clone(&plan.router);
+        member.version = version;
+        match self.planner.plan(router) {
+            Ok(plan) => {
+                info!(router = %id, "keepalived's configuration has changed");
+                self.input(id, Input::Declared(Box::new(plan)));
+                self.look_at(id);
+            }
+            Err(error) => self.trouble(id, &error),
         }
     }
 

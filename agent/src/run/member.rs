@@ -1,7 +1,10 @@
 //! A router that the daemon looks after: its engine and what it has of the host.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use crate::config::{Keepalived, Managed, RouterId};
 use crate::engine::{Engine, Plan, Program, Published};
@@ -29,6 +32,28 @@ pub(super) struct Member {
     pub(super) unwritten: Option<Published>,
     /// Events that could not be written into the log.
     pub(super) unlogged: u64,
+    /// The configuration file of somebody else's keepalived, as it was read last.
+    pub(super) version: Option<FileVersion>,
+}
+
+/// Tells a file from what it was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileVersion {
+    inode: u64,
+    length: u64,
+    modified: SystemTime,
+}
+
+impl FileVersion {
+    /// The file at `path`; `None` where there is none.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self {
+            inode: found.ino(),
+            length: found.len(),
+            modified: found.modified().ok()?,
+        })
+    }
 }
 
 impl Member {

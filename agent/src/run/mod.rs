@@ -66,6 +66,9 @@ use plan::Planner;
 /// How often it is looked for what no event tells.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often it is looked for what costs a little for each router.
+const SLOW_TICK: Duration = Duration::from_secs(5);
+
 /// Files that are written together are read together.
 const SETTLE: Duration = Duration::from_millis(20);
 
@@ -112,8 +115,9 @@ async fn serve(args: &RunArgs) -> Result<()> {
     let mut events: Vec<Event> = Vec::new();
     let mut reread: Option<Instant> = None;
     let mut tick = interval(TICK);
+    let mut slow_tick = interval(SLOW_TICK);
     let mut stand_in = interval(STAND_IN);
-    for timer in [&mut tick, &mut stand_in] {
+    for timer in [&mut tick, &mut slow_tick, &mut stand_in] {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     loop {
@@ -159,8 +163,14 @@ async fn serve(args: &RunArgs) -> Result<()> {
                     reread = Some(Instant::now());
                 }
                 watches.watch_namespaces(Path::new(NAMESPACES));
-                daemon.namespaces_changed();
                 daemon.tick();
+            }
+            _ = slow_tick.tick() => {
+                daemon.slow_tick();
+                // What was wrong may have been a secret that was not there yet.
+                if !daemon.problems.is_empty() {
+                    reread = Some(Instant::now());
+                }
             }
             _ = stand_in.tick(), if refused => {
                 if let Some(Err(error)) = daemon.observer.as_mut().map(Observer::stand_in) {

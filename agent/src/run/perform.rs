@@ -52,9 +52,11 @@ impl Daemon {
             }
             Action::Note(Note::Event(name, detail)) => self.note(id, now, name, &detail),
             Action::StartKeepalived(text) => {
-                if let Some(stage) = self.stage(id) {
-                    self.chain(id, programs::start_keepalived(stage, text));
-                }
+                let job = match self.stage(id) {
+                    Some(stage) => programs::start_keepalived(stage, text),
+                    None => programs::homeless(Program::Keepalived),
+                };
+                self.chain(id, job);
             }
             Action::Start(program) => {
                 if let Some(stage) = self.stage(id) {
@@ -64,8 +66,12 @@ impl Daemon {
             Action::Stop(program) => self.stop(id, program),
             Action::Reload(text) => {
                 let process = self.process(id, Program::Keepalived);
-                if let Some(stage) = self.stage(id) {
-                    self.chain(id, programs::reload(stage, text, process));
+                match self.stage(id) {
+                    Some(stage) => self.chain(id, programs::reload(stage, text, process)),
+                    None => {
+                        let why = Err("its network namespace is gone".to_owned());
+                        self.input(id, Input::Reloaded(why));
+                    }
                 }
             }
             Action::Clear => {
@@ -101,7 +107,7 @@ impl Daemon {
         self.members.get(id)?.processes.get(&program).cloned()
     }
 
-    fn stop(&mut self, id: &RouterId, program: Program) {
+    pub(super) fn stop(&mut self, id: &RouterId, program: Program) {
         let (Some(process), Some(member)) = (self.process(id, program), self.members.get(id))
         else {
             return;

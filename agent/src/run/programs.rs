@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use crate::config::{Attached, Child, Keepalived};
 use crate::engine::{Plan, Program, Published};
@@ -14,13 +15,16 @@ use crate::files::Dir;
 use crate::helper::conntrackd;
 use crate::keepalived::process as keepalived;
 use crate::netns::Namespace;
-use crate::process::{self, Adoption, Identity, Process, Signal, Start};
+use crate::process::{self, Adoption, Finished, Identity, Process, Signal, Start};
 
 use super::jobs::{Job, Outcome};
 use super::member::managed;
 
 /// How long one command for conntrackd may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether conntrackd can be spoken with.
+const SOCKET_STEP: Duration = Duration::from_millis(10);
 
 /// How long keepalived, radvd and conntrackd have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -74,6 +78,12 @@ pub(super) fn start_keepalived(stage: Stage, text: std::sync::Arc<str>) -> Job {
         let started = started.await.map(Rc::new).map_err(in_words);
         Outcome::Started(Program::Keepalived, started)
     })
+}
+
+/// Starts nothing: there is no namespace to start it in.
+pub(super) fn homeless(program: Program) -> Job {
+    let why = "its network namespace is gone".to_owned();
+    Box::pin(std::future::ready(Outcome::Started(program, Err(why))))
 }
 
 /// Has the running keepalived read this configuration, once that is accepted.
@@ -153,7 +163,36 @@ async fn start_conntrackd(stage: &Stage) -> Result<Process> {
     stage.directory.remove("conntrackd.ctl")?;
     let configuration = stage.file("conntrackd.conf").into();
     let arguments = vec![OsString::from("-C"), configuration];
-    begin(stage, Program::Conntrackd, "conntrackd", arguments)
+    let process = begin(stage, Program::Conntrackd, "conntrackd", arguments)?;
+    // What the other routers know is asked for once it can be spoken with.
+    let end = Instant::now() + COMMAND_LIMIT;
+    while !stage.file("conntrackd.ctl").exists() && Instant::now() < end {
+        sleep(SOCKET_STEP).await;
+    }
+    if let Err(error) = command_conntrackd(stage, conntrackd::AFTER_START).await {
+        // As a reason not to have it run, that would be too little.
+        warn!(router = %stage.plan.router.id, "{error:#}");
+    }
+    Ok(process)
+}
+
+/// Has the running conntrackd do something.
+async fn command_conntrackd(stage: &Stage, flag: &str) -> Result<()> {
+    let configuration = stage.file("conntrackd.conf").into();
+    let start = Start {
+        program: "conntrackd",
+        arguments: vec![OsString::from("-C"), configuration, OsString::from(flag)],
+        namespace: Some(&stage.namespace),
+        environment: &[],
+    };
+    let finished = process::run(&start, COMMAND_LIMIT).await?;
+    let Finished { status, output } = finished;
+    ensure!(
+        status.success(),
+        "conntrackd {flag}: {status}: {}",
+        output.trim()
+    );
+    Ok(())
 }
 
 fn start_child(stage: &Stage, number: usize) -> Result<Process> {
@@ -274,7 +313,7 @@ pub(super) fn stop(plan: &Plan, program: Program, process: Rc<Process>) -> Job {
         if let Ok(true) = process.signal(Signal::TERM) {
             sleep(grace).await;
             if let Err(error) = process.signal(Signal::KILL) {
-                tracing::warn!(pid = process.pid(), "kill: {error:#}");
+                warn!(pid = process.pid(), "kill: {error:#}");
             }
         }
         Outcome::Signalled
@@ -286,17 +325,8 @@ pub(super) fn synchronise(stage: Stage, state: Published) -> Job {
     Box::pin(async move {
         let mut wrong = Vec::new();
         for flag in conntrackd::commands(state) {
-            let configuration = stage.file("conntrackd.conf").into();
-            let start = Start {
-                program: "conntrackd",
-                arguments: vec![OsString::from("-C"), configuration, OsString::from(flag)],
-                namespace: Some(&stage.namespace),
-                environment: &[],
-            };
-            match process::run(&start, COMMAND_LIMIT).await {
-                Ok(finished) if finished.status.success() => {}
-                Ok(finished) => wrong.push(format!("conntrackd {flag}: {}", finished.status)),
-                Err(error) => wrong.push(format!("conntrackd {flag}: {error:#}")),
+            if let Err(error) = command_conntrackd(&stage, flag).await {
+                wrong.push(in_words(error));
             }
         }
         Outcome::Synced(wrong)
