@@ -19,6 +19,7 @@ use nix::sys::socket::{
 use tracing::warn;
 
 use crate::netns::Namespace;
+use crate::network::raw::{filter, join, step};
 
 /// An advert is at most 8 + 255 x 16 bytes long, behind headers.
 const FRAME: usize = 9216;
@@ -119,7 +120,9 @@ impl Ear {
             if let Some(link) = address.filter(|link| is_ethernet(link)) {
                 // Else the network card may not let the groups' frames through.
                 for group in GROUPS {
-                    if let Err(errno) = join(&socket, link.ifindex(), group) {
+                    let index = i32::try_from(link.ifindex()).unwrap_or_default();
+                    let joined = join(&socket, index, libc::PACKET_MR_MULTICAST, group);
+                    if let Err(errno) = joined {
                         warn!(
                             "join the group of VRRP on {}: {errno}",
                             entry.interface_name
@@ -227,12 +230,6 @@ fn is_ethernet(link: &LinkAddr) -> bool {
 /// Has the kernel pass on VRRP only, bare or behind an authentication header; and not
 /// what carries a VLAN tag, for the interface of that VLAN gives it without.
 fn only_adverts(socket: &OwnedFd) -> Result<(), Errno> {
-    let step = |code: u32, jt, jf, k| libc::sock_filter {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    };
     let load = |size| libc::BPF_LD | size | libc::BPF_ABS;
     let is = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     let (jump, end) = (libc::BPF_JMP | libc::BPF_JA, libc::BPF_RET | libc::BPF_K);
@@ -252,38 +249,5 @@ fn only_adverts(socket: &OwnedFd) -> Result<(), Errno> {
         step(end, 0, 0, FRAME as u32),
         step(end, 0, 0, 0),
     ];
-    let program = libc::sock_fprog {
-        len: steps.len() as u16,
-        filter: steps.as_mut_ptr(),
-    };
-    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
-}
-
-/// Lets frames to `group` in on one interface, for as long as the socket is open.
-fn join(socket: &OwnedFd, index: usize, group: [u8; 6]) -> Result<(), Errno> {
-    let [a, b, c, d, e, f] = group;
-    let membership = libc::packet_mreq {
-        mr_ifindex: i32::try_from(index).map_err(|_| Errno::ENODEV)?,
-        mr_type: libc::PACKET_MR_MULTICAST as u16,
-        mr_alen: 6,
-        mr_address: [a, b, c, d, e, f, 0, 0],
-    };
-    let option = libc::PACKET_ADD_MEMBERSHIP;
-    set(socket, libc::SOL_PACKET, option, &membership)
-}
-
-/// Sets an option whose value is a structure of the kernel's interface.
-fn set<T>(socket: &OwnedFd, level: i32, option: i32, value: &T) -> Result<(), Errno> {
-    // SAFETY: the kernel reads `size_of::<T>()` bytes at `value`, which are there, and
-    // what they may point to is there until the call returns.
-    let outcome = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            std::ptr::from_ref(value).cast(),
-            size_of::<T>() as u32,
-        )
-    };
-    Errno::result(outcome).map(|_| ())
+    filter(socket, &mut steps)
 }

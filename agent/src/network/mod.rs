@@ -21,6 +21,6 @@ mod requests;
 
 mod message;
 
-mod raw;
+pub(crate) mod raw;
 
 mod frame;

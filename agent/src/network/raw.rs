@@ -40,15 +40,7 @@ impl Frames {
         }
         bind(frames.0.as_raw_fd(), &link(index, kind)?).context("bind a packet socket")?;
         let index = i32::try_from(index).context("use an interface index")?;
-        let mut membership = libc::packet_mreq {
-            mr_ifindex: index,
-            mr_type: libc::PACKET_MR_UNICAST as u16,
-            mr_alen: 6,
-            mr_address: [0; 8],
-        };
-        membership.mr_address[..6].copy_from_slice(&mac);
-        frames
-            .set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
+        join(&frames.0, index, libc::PACKET_MR_UNICAST, mac)
             .context("listen to a hardware address")?;
         Ok(frames)
     }
@@ -86,12 +78,6 @@ impl Frames {
     /// Has the kernel pass on neighbour advertisements only: all else of IPv6 would
     /// wake us for nothing.
     fn filter(&self) -> Result<(), Errno> {
-        let step = |code: u32, jt, jf, k| libc::sock_filter {
-            code: code as u16,
-            jt,
-            jf,
-            k,
-        };
         let load = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
         let unless = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
         let mut steps = [
@@ -103,28 +89,57 @@ impl Frames {
             step(libc::BPF_RET | libc::BPF_K, 0, 0, FRAME as u32),
             step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
         ];
-        let program = libc::sock_fprog {
-            len: steps.len() as u16,
-            filter: steps.as_mut_ptr(),
-        };
-        self.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+        filter(&self.0, &mut steps)
     }
+}
 
-    /// Sets an option whose value is a structure of the kernel's interface.
-    fn set<T>(&self, level: i32, option: i32, value: &T) -> Result<(), Errno> {
-        // SAFETY: the kernel reads `size_of::<T>()` bytes at `value`, which are there,
-        // and what they may point to is there until the call returns.
-        let outcome = unsafe {
-            libc::setsockopt(
-                self.0.as_raw_fd(),
-                level,
-                option,
-                std::ptr::from_ref(value).cast(),
-                size_of::<T>() as u32,
-            )
-        };
-        Errno::result(outcome).map(|_| ())
+/// A step of a [`filter`].
+pub(crate) const fn step(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
     }
+}
+
+/// Has the kernel pass on only what `steps` let through (classic BPF).
+pub(crate) fn filter(socket: &OwnedFd, steps: &mut [libc::sock_filter]) -> Result<(), Errno> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(steps.len()).map_err(|_| Errno::EINVAL)?,
+        filter: steps.as_mut_ptr(),
+    };
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// Has an interface let frames to a hardware address in, which may be a group's as
+/// `kind` says, for as long as the socket is open.
+pub(crate) fn join(socket: &OwnedFd, index: i32, kind: i32, mac: [u8; 6]) -> Result<(), Errno> {
+    let [a, b, c, d, e, f] = mac;
+    let membership = libc::packet_mreq {
+        mr_ifindex: index,
+        mr_type: kind as u16,
+        mr_alen: 6,
+        mr_address: [a, b, c, d, e, f, 0, 0],
+    };
+    let option = libc::PACKET_ADD_MEMBERSHIP;
+    set(socket, libc::SOL_PACKET, option, &membership)
+}
+
+/// Sets an option whose value is a structure of the kernel's interface.
+fn set<T>(socket: &OwnedFd, level: i32, option: i32, value: &T) -> Result<(), Errno> {
+    // SAFETY: the kernel reads `size_of::<T>()` bytes at `value`, which are there, and
+    // what they may point to is there until the call returns.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            std::ptr::from_ref(value).cast(),
+            size_of::<T>() as u32,
+        )
+    };
+    Errno::result(outcome).map(|_| ())
 }
 
 /// The address of frames of one type on one interface.
