@@ -12,7 +12,16 @@ use std::time::Duration;
 /// Where keepfast pins.
 const PINS: &str = "/sys/fs/bpf/keepfast";
 /// The programs that the lab or its tests start.
-const PROGRAMS: [&str; 5] = ["keepfast", "keepalived", "vrrpd", "zebra", "tcpdump"];
+const PROGRAMS: [&str; 8] = [
+    "keepfast",
+    "keepalived",
+    "radvd",
+    "conntrackd",
+    "haproxy",
+    "vrrpd",
+    "zebra",
+    "tcpdump",
+];
 /// The kernel frees what a process held a moment after its end.
 const SETTLING: Duration = Duration::from_secs(5);
 

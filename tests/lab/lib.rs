@@ -6,7 +6,8 @@
 //!
 //! Start reading at [`netns`] and [`segment`] (where things run), then [`keepalived`] and
 //! [`frr`] (the routers), [`capture`] and [`oracle`] (what was on the wire, read by tshark and
-//! so by none of this project's own code) and [`prober`] (what a client noticed).
+//! so by none of this project's own code) and [`prober`] (what a client noticed). Of the agent
+//! itself, [`watcher`] is `keepfast watch`, and [`daemon`] with [`router`] is `keepfast run`.
 
 pub mod netns;
 
@@ -35,6 +36,14 @@ pub mod binary;
 pub mod watcher;
 
 pub mod sender;
+
+pub mod daemon;
+
+pub mod router;
+
+pub mod listener;
+
+pub mod addresses;
 
 pub mod process;
 
