@@ -13,10 +13,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// What the table says, in the order of time.
 const STEPS: [&str; 6] = [
-    "last advert of the master",
-    "advert late",
-    "master down",
-    "first advert of this host",
+    "power cut",
+    "advert_late",
+    "master_down",
+    "local_master",
     "gratuitous ARP",
     "client's first answer",
 ];
@@ -40,7 +40,7 @@ fn the_demonstration_stands_until_interrupted_and_leaves_nothing() {
     command.arg("--keep").env("KEEPFAST_BIN", binary::path());
     let mut demo = Process::start("demo", &mut command, &directory.file("log")).unwrap();
     demo.wait_log("the network standing", LIMIT, |log| {
-        log.contains("What keepfast sees:").then_some(())
+        log.contains("What happens:").then_some(())
     })
     .unwrap();
     demo.signal(Signal::SIGINT).unwrap();
@@ -50,7 +50,7 @@ fn the_demonstration_stands_until_interrupted_and_leaves_nothing() {
 
     let log = demo.log();
     assert!(log.contains("\nRemoved: "), "{log}");
-    let (_, mut rest) = log.split_once("Seconds since the last advert").unwrap();
+    let (_, mut rest) = log.split_once("Seconds since the cut").unwrap();
     for step in STEPS {
         let found = rest.split_once(step);
         (_, rest) = found.unwrap_or_else(|| panic!("no {step} in its turn:\n{log}"));

@@ -1,5 +1,5 @@
-//! The demonstration: a master loses its power, and keepfast on the backup says what the kernel
-//! saw, and when.
+//! The demonstration: two hosts' agents look after a router, the primary loses its power, and
+//! the other host's agent says what happened, and when.
 //!
 //! `cargo xtask demo` runs it as root. With `--keep` the network stands afterwards, to be played
 //! with, until Ctrl-C. All times are of CLOCK_MONOTONIC.
@@ -7,7 +7,6 @@
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use lab::capture::{Capture, VRRP};
 use lab::clock::monotonic_ns;
-use lab::keepalived::Keepalived;
 use lab::leftovers::Snapshot;
 use lab::prober::Prober;
 use lab::segment::BRIDGE;
@@ -15,15 +14,15 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
+mod agent;
 mod interrupt;
 mod network;
 mod standing;
 mod timeline;
-mod watch;
 
-use network::{FIRST, GATEWAY, Network, VIRTUAL};
-use timeline::{Cut, Takeover};
-use watch::Watch;
+use agent::Agent;
+use network::{FIRST, Network, VIRTUAL};
+use timeline::Cut;
 
 /// Longer than anything takes that the demonstration waits for.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -69,37 +68,33 @@ fn demonstrate() -> Result<()> {
 
 fn show(keep: bool) -> Result<()> {
     println!(
-        "Two routers run keepalived for {VIRTUAL}. The master loses its power, and keepfast on the\n\
-         backup says what the kernel saw. It only listens: how long it takes is up to keepalived.\n"
+        "Two hosts, each with an agent (keepfast run) that looks after a router for {VIRTUAL}.\n\
+         The primary's host loses its power. How long the takeover takes is up to keepalived:\n\
+         keepfast does not shorten it yet.\n"
     );
     let network = Network::new()?;
     println!("{network}");
-    let mut watch = Watch::start(&network.second)?;
-    let _routers = settle(&network, &mut watch)?;
-    let (cut, takeover) = power_cut(&network, &mut watch)?;
-    println!("\n{}", timeline::tell(&cut, &takeover)?);
+    let mut first = Agent::start("host1", &network.first_router())?;
+    first.wait_state("primary", LIMIT)?;
+    let mut second = Agent::start("host2", &network.second_router())?;
+    second.wait_state("backup", LIMIT)?;
+    println!("keepfast router list, on either host:");
+    print!("{}{}", first.list()?, second.list()?);
+    let cut = power_cut(&network, &second)?;
+    let events = second.events_since(cut.cut_ns)?;
+    println!("\n{}", timeline::tell(&cut, &events)?);
+    first.wait_state("backup", LIMIT)?;
+    println!("\nkeepfast router list, on either host:");
+    print!("{}{}", first.list()?, second.list()?);
     if keep {
-        standing::stand(&network, &mut watch)?;
+        standing::stand(&network, &mut first, &mut second)?;
     }
-    watch.stop()
+    first.daemon.stop()?;
+    second.daemon.stop()
 }
 
-/// Starts the routers and waits until the backup knows its master and its gateway.
-fn settle(network: &Network, watch: &mut Watch) -> Result<[Keepalived; 2]> {
-    let first = network.start_first()?;
-    watch.wait("the first router as master", LIMIT, |event| {
-        event.is("master_appeared") && event.text("/new/address") == FIRST
-    })?;
-    let second = network.start_second()?;
-    network.ping_gateway()?;
-    watch.wait("the gateway", LIMIT, |event| {
-        event.is("gateway_seen") && event.text("/new/address") == GATEWAY
-    })?;
-    Ok([first, second])
-}
-
-/// Cuts the master's power while a client asks, and waits until the client is served again.
-fn power_cut(network: &Network, watch: &mut Watch) -> Result<(Cut, Takeover)> {
+/// Cuts the primary's power while a client asks, and waits until the client is served again.
+fn power_cut(network: &Network, second: &Agent) -> Result<Cut> {
     let announcements = Capture::start(network.switch(), BRIDGE, "arp")?;
     let mut adverts = Capture::start(network.switch(), BRIDGE, VRRP)?;
     let prober = Prober::start(&network.client, VIRTUAL.into())?;
@@ -109,16 +104,11 @@ fn power_cut(network: &Network, watch: &mut Watch) -> Result<(Cut, Takeover)> {
     println!("\nThe power of {FIRST} is cut, right after an advert.");
     let cut_ns = monotonic_ns()?;
     network.power.cut()?;
-    let late = watch.wait("a late advert", LIMIT, |event| event.is("advert_late"))?;
-    let down = watch.wait("the master down", LIMIT, |event| event.is("master_down"))?;
-    let local = watch.wait("this host as master", LIMIT, |event| {
-        event.is("local_master")
-    })?;
+    second.wait_state("primary", LIMIT)?;
     prober.wait_answers(SERVICE, LIMIT)?;
-    let cut = Cut {
+    Ok(Cut {
         cut_ns,
         probes: prober.stop()?,
         announcements: announcements.stop()?,
-    };
-    Ok((cut, Takeover { late, down, local }))
+    })
 }

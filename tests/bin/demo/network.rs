@@ -1,11 +1,8 @@
-//! The demonstration's network: two routers, a client and a gateway on one switch.
+//! The demonstration's network: two routers, a client and a gateway on one switch, and the file
+//! that declares each router.
 
-use crate::LIMIT;
 use anyhow::Result;
-use lab::keepalived::{Instance, Keepalived, State};
-use lab::link;
 use lab::netns::Namespace;
-use lab::process;
 use lab::segment::{Port, Segment};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -17,10 +14,6 @@ pub(crate) const VIRTUAL: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 100);
 pub(crate) const FIRST: &str = "10.99.0.1";
 const SECOND: &str = "10.99.0.2";
 const CLIENT: &str = "10.99.0.3";
-/// Where the routers' default route leads.
-pub(crate) const GATEWAY: &str = "10.99.0.254";
-/// keepalived's name for the virtual router.
-const ROUTER: &str = "VI_1";
 /// What each namespace calls its only interface.
 const INTERFACE: &str = "eth0";
 const FIRST_PRIORITY: u8 = 101;
@@ -37,40 +30,30 @@ pub(crate) fn skew() -> Duration {
 /// The namespaces, and the power that will be cut.
 pub(crate) struct Network {
     segment: Segment,
-    first: Namespace,
-    /// Where keepfast watches.
+    /// Where the first router is.
+    pub(crate) first: Namespace,
+    /// Where the second router is.
     pub(crate) second: Namespace,
     /// Who notices.
     pub(crate) client: Namespace,
-    gateway: Namespace,
     /// The first router's port of the switch.
     pub(crate) power: Port,
 }
 
 impl Network {
-    /// Makes the namespaces and plugs them in; no router runs yet.
+    /// Makes the namespaces and plugs them in; the routers' addresses are keepfast's to add.
     pub(crate) fn new() -> Result<Self> {
         let segment = Segment::new("switch")?;
-        let [first, second, client, gateway] =
-            ["router1", "router2", "client", "gateway"].map(Namespace::new);
-        let (first, second, client, gateway) = (first?, second?, client?, gateway?);
-        let attach = |namespace, address: &str| {
-            let addresses = &[&*format!("{address}/24")];
-            segment.attach(namespace, INTERFACE, addresses)
-        };
-        let power = attach(&first, FIRST)?;
-        attach(&second, SECOND)?;
-        attach(&client, CLIENT)?;
-        attach(&gateway, GATEWAY)?;
-        for router in [&first, &second] {
-            link::ip(router, &format!("route add default via {GATEWAY}\n"))?;
-        }
+        let [first, second, client] = ["router1", "router2", "client"].map(Namespace::new);
+        let (first, second, client) = (first?, second?, client?);
+        let power = segment.attach(&first, INTERFACE, &[])?;
+        segment.attach(&second, INTERFACE, &[])?;
+        segment.attach(&client, INTERFACE, &[&*format!("{CLIENT}/24")])?;
         Ok(Self {
             segment,
             first,
             second,
             client,
-            gateway,
             power,
         })
     }
@@ -80,48 +63,40 @@ impl Network {
         self.segment.switch()
     }
 
-    /// Starts keepalived on the first router and waits until it is master.
-    pub(crate) fn start_first(&self) -> Result<Keepalived> {
-        let mut keepalived = start(&self.first, FIRST_PRIORITY)?;
-        keepalived.wait_state(ROUTER, State::Master, LIMIT)?;
-        Ok(keepalived)
+    /// The file that declares the first router.
+    pub(crate) fn first_router(&self) -> String {
+        declare(&self.first, FIRST, FIRST_PRIORITY)
     }
 
-    /// Starts keepalived on the second router and waits until it listens.
-    pub(crate) fn start_second(&self) -> Result<Keepalived> {
-        let mut keepalived = start(&self.second, SECOND_PRIORITY)?;
-        keepalived.wait_state(ROUTER, State::Backup, LIMIT)?;
-        Ok(keepalived)
-    }
-
-    /// Has the second router resolve its gateway.
-    pub(crate) fn ping_gateway(&self) -> Result<()> {
-        let mut ping = self.second.command("ping");
-        process::output(ping.args(["-n", "-c", "1", "-W", "5", GATEWAY]))?;
-        Ok(())
+    /// The file that declares the second router.
+    pub(crate) fn second_router(&self) -> String {
+        declare(&self.second, SECOND, SECOND_PRIORITY)
     }
 }
 
-fn start(namespace: &Namespace, priority: u8) -> Result<Keepalived> {
-    let instance = Instance {
-        name: ROUTER.into(),
-        interface: INTERFACE.into(),
-        priority,
-        interval: INTERVAL,
-        addresses: vec![format!("{VIRTUAL}/24")],
-        ..Instance::default()
-    };
-    Keepalived::start(namespace, instance.into())
+fn declare(namespace: &Namespace, address: &str, priority: u8) -> String {
+    let (namespace, seconds) = (namespace.name(), INTERVAL.as_secs());
+    format!(
+        "namespace = \"{namespace}\"\n\
+         \n\
+         [vrrp]\n\
+         interface = \"{INTERFACE}\"\n\
+         addresses = [\"{address}/24\"]\n\
+         vrid = 51\n\
+         priority = {priority}\n\
+         advert_interval = \"{seconds}s\"\n\
+         preempt = true\n\
+         primary_address = \"{VIRTUAL}/24\"\n"
+    )
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let router = |priority| format!("keepalived, VRRPv3, priority {priority}, 1 s adverts");
+        let router = |priority| format!("a host, its router has priority {priority}");
         let rows = [
             (FIRST, &self.first, router(FIRST_PRIORITY)),
             (SECOND, &self.second, router(SECOND_PRIORITY)),
             (CLIENT, &self.client, format!("asks {VIRTUAL} every 0.5 ms")),
-            (GATEWAY, &self.gateway, "the routers' gateway".into()),
             ("", self.switch(), "the switch".into()),
         ];
         rows.iter().try_for_each(|(address, namespace, what)| {

@@ -1,41 +1,47 @@
 //! The network left standing, to be played with.
 
-use crate::LIMIT;
-use crate::network::{FIRST, Network, VIRTUAL};
-use crate::watch::Watch;
+use crate::agent::Agent;
+use crate::network::{Network, VIRTUAL};
+use crate::{LIMIT, interrupt};
 use anyhow::Result;
-use keepfast_common::maps;
 use lab::binary;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Nobody plays for longer; what was forgotten goes.
 const AT_MOST: Duration = Duration::from_secs(3600);
+/// How often it is looked for something new to tell.
+const STEP: Duration = Duration::from_millis(200);
 
 /// Gives the power back, says what can be done, and tells what happens until Ctrl-C.
-pub(crate) fn stand(network: &Network, watch: &mut Watch) -> Result<()> {
+pub(crate) fn stand(network: &Network, first: &mut Agent, second: &mut Agent) -> Result<()> {
     println!("\nThe power is back; the first router takes over again.");
     network.power.restore()?;
-    watch.wait("the first router as master again", LIMIT, |event| {
-        event.is("master_changed") && event.text("/new/address") == FIRST
-    })?;
+    first.wait_state("primary", LIMIT)?;
+    second.wait_state("backup", LIMIT)?;
     let (switch, port) = (network.switch().name(), network.power.interface());
-    let (second, client) = (network.second.name(), network.client.name());
+    let (second_host, client) = (network.second.name(), network.client.name());
     let keepfast = binary::path().display();
-    let pins = watch.pins();
-    let routers = pins.join(maps::ROUTERS);
+    let socket = second.daemon.socket();
+    let socket = socket.display();
     println!(
         "\nIt stands until Ctrl-C here, an hour at most. In another terminal, as root:\n\
          \n\
          \x20 cut the power:      ip -n {switch} link set {port} down\n\
          \x20 give it back:       ip -n {switch} link set {port} up\n\
          \x20 be the client:      ip netns exec {client} ping -i 0.1 {VIRTUAL}\n\
-         \x20 watch in words:     {keepfast} watch --netns {second}\n\
-         \x20 look into a map:    bpftool map dump pinned {}\n\
-         \x20 what else there is: ls {}\n\
+         \x20 ask the agent:      {keepfast} router show demo --socket {socket}\n\
+         \x20 watch in words:     {keepfast} watch --netns {second_host}\n\
+         \x20 look into the maps: ls /sys/fs/bpf/keepfast/run-{}\n\
          \n\
-         What keepfast sees:",
-        routers.display(),
-        pins.display(),
+         What happens:",
+        second.daemon.pid()?,
     );
-    watch.follow(AT_MOST)
+    let end = Instant::now() + AT_MOST;
+    while !interrupt::came() && Instant::now() < end {
+        first.tell_new("router1")?;
+        second.tell_new("router2")?;
+        thread::sleep(STEP);
+    }
+    Ok(())
 }
