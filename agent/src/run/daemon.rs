@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Keepalived, NamespaceChoice, Router, RouterId};
-use crate::engine::{Action, Adverts, Engine, Input, Nanos, Place, Plan, Program};
+use crate::engine::{Action, Adverts, Engine, Input, Nanos, Place, Plan, Program, State};
 use crate::event_log::EventLog;
 use crate::exit::BadInput;
 use crate::files::Dir;
@@ -594,6 +594,7 @@ impl Daemon {
             return;
         };
         self.note(id, event.time_ns, kind_name(kind), &sentence(event));
+        self.suspect_two_primaries(id, kind, event);
         let adverts = match kind {
             EventKind::LocalMaster | EventKind::LocalResumed => Adverts::Sent,
             EventKind::LocalResigned => Adverts::Resigned,
@@ -604,6 +605,28 @@ impl Daemon {
             _ => return,
         };
         self.input_at(id, event.time_ns, Input::Adverts(adverts));
+    }
+
+    /// Tells of another primary besides this one: where nobody preempts, a link was cut and is
+    /// whole again.
+    fn suspect_two_primaries(&mut self, id: &RouterId, kind: EventKind, event: &Event) {
+        let overruled = kind == EventKind::MasterChanged && event.new.local == 0;
+        if !overruled && kind != EventKind::MultipleMasters {
+            return;
+        }
+        let suspicious = self.members.get(id).is_some_and(|member| {
+            let preempts = member.managed().is_some_and(|it| it.vrrp.preempt);
+            member.engine.state() == State::Primary && !preempts
+        });
+        if suspicious {
+            warn!(router = %id, "two primaries suspected: {}", sentence(event));
+            self.note(
+                id,
+                event.time_ns,
+                "dual_primary_suspected",
+                &sentence(event),
+            );
+        }
     }
 
     /// Every second: what must not be forgotten, and what no event tells.
