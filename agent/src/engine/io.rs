@@ -1,5 +1,6 @@
 //! What goes into a router's engine and what comes out of it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::announce::Place;
@@ -52,6 +53,17 @@ pub enum Program {
     Radvd,
     /// A child, by its place among [`Router::children`].
     Child(usize),
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keepalived => f.write_str("keepalived"),
+            Self::Conntrackd => f.write_str("conntrackd"),
+            Self::Radvd => f.write_str("radvd"),
+            Self::Child(number) => write!(f, "child {number}"),
+        }
+    }
 }
 
 /// What happened.

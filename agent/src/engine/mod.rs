@@ -533,16 +533,14 @@ impl Engine {
             .is_some_and(Upkeep::is_running)
     }
 
-    fn name(&self, program: Program) -> String {
-        match program {
-            Program::Keepalived => "keepalived".to_owned(),
-            Program::Conntrackd => "conntrackd".to_owned(),
-            Program::Radvd => "radvd".to_owned(),
-            Program::Child(number) => match self.plan.router.children.get(number) {
-                Some(child) => child.name.clone(),
-                None => format!("child {number}"),
-            },
-        }
+    /// What a program of this router is called.
+    #[must_use]
+    pub fn name(&self, program: Program) -> String {
+        let child = match program {
+            Program::Child(number) => self.plan.router.children.get(number),
+            _ => None,
+        };
+        child.map_or_else(|| program.to_string(), |child| child.name.clone())
     }
 }
 

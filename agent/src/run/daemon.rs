@@ -43,6 +43,8 @@ pub(super) struct Daemon {
     pub(super) clock: ClockMapping,
     /// What is wrong with declarations, in words, as of the last look.
     pub(super) problems: Vec<String>,
+    /// Whether the routers of an agent before this one have been taken up.
+    pub(super) remembered_taken_up: bool,
     /// `None`: addresses tell alone.
     pub(super) observer: Option<Observer>,
     sites: BTreeMap<usize, Site>,
@@ -75,6 +77,7 @@ impl Daemon {
             jobs: Jobs::default(),
             clock: ClockMapping::now()?,
             problems: Vec::new(),
+            remembered_taken_up: false,
             observer: None,
             sites: BTreeMap::new(),
             next_site: 0,
@@ -99,6 +102,9 @@ impl Daemon {
             refuse_impossible(member, &router)?;
         }
         let plan = self.planner.plan(router)?;
+        if old.is_none() {
+            self.adopt_as_remembered(&plan.router);
+        }
         match self.members.get_mut(&id) {
             Some(member) => {
                 info!(router = %id, "declared anew");
@@ -115,11 +121,11 @@ impl Daemon {
             }
             None => self.adopt(plan)?,
         }
-        Ok(())
+        self.remember(&id)
     }
 
     /// Begins to look after a router: finds what there is of it.
-    fn adopt(&mut self, plan: Plan) -> Result<()> {
+    pub(super) fn adopt(&mut self, plan: Plan) -> Result<()> {
         let id = plan.router.id.clone();
         let directory = Rc::new(self.base.subdirectory(id.as_str(), 0o755)?);
         let version = match &plan.router.keepalived {
@@ -217,7 +223,7 @@ impl Daemon {
     }
 
     fn found(&mut self, id: &RouterId, stage: &Stage, program: Program, process: Rc<Process>) {
-        info!(router = %id, pid = process.pid(), "found {program:?} running");
+        info!(router = %id, pid = process.pid(), "found {program} running");
         let text = match program {
             Program::Keepalived => programs::installed(&stage.directory).unwrap_or(None),
             _ => None,
@@ -456,12 +462,12 @@ impl Daemon {
         }
         match outcome {
             Outcome::Started(program, Ok(process)) => {
-                debug!(router = %id, pid = process.pid(), "started {program:?}");
+                debug!(router = %id, pid = process.pid(), "started {program}");
                 self.hold(&id, program, process);
                 self.input(&id, Input::Started(program));
             }
             Outcome::Started(program, Err(why)) => {
-                warn!(router = %id, "start {program:?}: {why}");
+                warn!(router = %id, "start {program}: {why}");
                 self.input(&id, Input::NotStarted(program, why));
             }
             Outcome::Ended(program, pid, how) => {
@@ -474,7 +480,7 @@ impl Daemon {
                     .is_some_and(|it| it.pid() == pid)
                 {
                     member.processes.remove(&program);
-                    info!(router = %id, pid, "{program:?} ended: {how}");
+                    info!(router = %id, pid, "{program} ended: {how}");
                     self.input(&id, Input::Ended(program, how));
                 }
             }

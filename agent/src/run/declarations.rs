@@ -1,5 +1,6 @@
 //! The directory where routers are declared, brought about as it says.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tracing::{error, info};
@@ -21,18 +22,20 @@ impl Daemon {
             }
         };
         let mut problems: Vec<String> = declared.problems.iter().map(ToString::to_string).collect();
-        let unreadable: Vec<&str> = declared
+        // A file that is wrong is there: its router stays as it is.
+        let wrong = declared
             .problems
             .iter()
-            .filter_map(|problem| Path::new(&problem.origin).file_stem()?.to_str())
-            .collect();
+            .filter_map(|problem| Path::new(&problem.origin).file_stem()?.to_str());
+        let right = declared
+            .routers
+            .iter()
+            .map(|(_, router)| router.id.as_str());
+        let with_file: BTreeSet<String> = wrong.chain(right).map(str::to_owned).collect();
         let gone: Vec<RouterId> = self
             .members
             .keys()
-            .filter(|id| {
-                let named = |(_, router): &(String, Router)| router.id == **id;
-                !unreadable.contains(&id.as_str()) && !declared.routers.iter().any(named)
-            })
+            .filter(|id| !with_file.contains(id.as_str()))
             .cloned()
             .collect();
         for id in gone {
@@ -50,10 +53,15 @@ impl Daemon {
                 problems.push(format!("{name}: {error:#}"));
             }
         }
+        // Once: what goes from then on is seen going.
+        if !std::mem::replace(&mut self.remembered_taken_up, true) {
+            self.take_up_remembered(&with_file, &mut problems);
+        }
         self.tell_problems(problems);
     }
 
-    /// Of routers that cannot both be, those that run stay; of new ones, the first.
+    /// Of routers that cannot both be, those that are looked after, or were by an agent
+    /// before this one, stay; of new ones, the first.
     fn without_conflicts(
         &self,
         routers: Vec<(String, Router)>,
@@ -61,7 +69,7 @@ impl Daemon {
     ) -> Vec<(String, Router)> {
         let (mut running, new): (Vec<_>, Vec<_>) = routers
             .into_iter()
-            .partition(|(_, router)| self.members.contains_key(&router.id));
+            .partition(|(_, router)| self.is_known(&router.id));
         running.extend(new);
         let all: Vec<(&str, &Router)> = running
             .iter()

@@ -17,7 +17,7 @@
 //!
 //! Reading order: [`daemon`] (what owns all), [`perform`] (actions), [`member`],
 //! [`site`], [`plan`], [`programs`], [`network`], [`removal`], [`declarations`],
-//! [`requests`], [`jobs`], [`directory`].
+//! [`memory`], [`requests`], [`jobs`], [`directory`].
 
 mod daemon;
 mod perform;
@@ -32,6 +32,7 @@ mod programs;
 mod removal;
 
 mod declarations;
+mod memory;
 mod requests;
 
 mod directory;
@@ -104,6 +105,15 @@ async fn serve(args: &RunArgs) -> Result<()> {
     let planner = Planner::new(base.path().to_owned(), program, features().await);
     let (changes, mut changed) = mpsc::channel::<(usize, Change)>(CHANGES);
     let mut daemon = Daemon::new(base, args.routers.clone(), planner, changes)?;
+    // One that was not there says nothing about routers that were looked after.
+    if !args.routers.exists() {
+        Dir::create(&args.routers, 0o755)?;
+        warn!(
+            "made {}, where routers are declared",
+            args.routers.display()
+        );
+        daemon.remembered_taken_up = true;
+    }
     // Watched before it is read: what changes in between is seen twice, not missed.
     let mut watches = Watches::new()?;
     watches.watch_declarations(&args.routers);

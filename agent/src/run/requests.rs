@@ -84,7 +84,7 @@ impl Daemon {
             .programs()
             .map(|(program, phase)| {
                 let pid = member.processes.get(&program).map(|it| it.pid());
-                let name = name_of(member, program);
+                let name = member.engine.name(program);
                 (name, json!({ "phase": phase, "pid": pid }))
             })
             .collect();
@@ -201,18 +201,6 @@ impl Daemon {
             "keepalived": keepalived,
             "note": engine.note(),
         })
-    }
-}
-
-fn name_of(member: &Member, program: Program) -> String {
-    match program {
-        Program::Keepalived => "keepalived".to_owned(),
-        Program::Conntrackd => "conntrackd".to_owned(),
-        Program::Radvd => "radvd".to_owned(),
-        Program::Child(number) => {
-            let child = member.plan().router.children.get(number);
-            child.map_or_else(|| number.to_string(), |child| child.name.clone())
-        }
     }
 }
 
