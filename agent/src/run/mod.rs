@@ -15,28 +15,32 @@
 //! Ended by a signal, or killed, it leaves keepalived, addresses and all else as
 //! they are; the next one takes them up.
 //!
-//! Reading order: [`daemon`] (what owns all), [`perform`] (actions), [`member`],
-//! [`site`], [`plan`], [`programs`], [`network`], [`removal`], [`declarations`],
-//! [`memory`], [`requests`], [`jobs`], [`directory`].
+//! Reading order: [`daemon`] (what owns all) and [`perform`] (what engines decide);
+//! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`heard`],
+//! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`]; what is
+//! done: [`network`], [`programs`], [`removal`], [`jobs`]; [`directory`].
 
 mod daemon;
 mod perform;
 
+mod declarations;
+mod heard;
+mod places;
+mod processes;
+mod requests;
+mod ticks;
+
 mod member;
+mod memory;
+mod plan;
 mod site;
 
-mod plan;
-
+mod jobs;
 mod network;
 mod programs;
 mod removal;
 
-mod declarations;
-mod memory;
-mod requests;
-
 mod directory;
-mod jobs;
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,0 +1,102 @@
+//! What the kernel programs tell of routers.
+
+use keepfast_common::event::{Event, EventKind};
+use tracing::warn;
+
+use crate::config::RouterId;
+use crate::engine::{Adverts, Input, State};
+use crate::report::json::kind_name;
+use crate::report::words::sentence;
+
+use super::daemon::Daemon;
+use super::member::Member;
+
+impl Daemon {
+    /// Whether [`Self::attach_one`] has something to do.
+    pub(super) fn must_attach(&self) -> bool {
+        self.observer.is_some() && !self.unattached.is_empty()
+    }
+
+    /// Has the kernel programs watch one more interface.
+    pub(super) fn attach_one(&mut self) {
+        let (Some(observer), Some((label, name))) =
+            (&mut self.observer, self.unattached.pop_front())
+        else {
+            return;
+        };
+        if let Some(site) = self.sites.get_mut(&label) {
+            site.attach(observer, &name);
+        }
+    }
+
+    /// Takes the kernel's events.
+    pub(super) fn take_events(&mut self, events: &mut Vec<Event>) {
+        self.events.append(events);
+        for event in std::mem::take(&mut self.events) {
+            let site = self
+                .sites
+                .iter()
+                .find(|(_, site)| site.namespace.inode() == event.netns);
+            let Some((label, site)) = site else {
+                continue;
+            };
+            let Some(interface) = site.name_of(event.ifindex) else {
+                continue;
+            };
+            let concerned = |member: &&Member| {
+                let instance = member.plan().instance.as_ref();
+                member.site == Some(*label)
+                    && instance.is_some_and(|it| {
+                        it.interface.as_str() == interface
+                            && it.vrid.get() == event.vrid
+                            && it.family == event.family
+                    })
+            };
+            let members = self.members.values().filter(concerned);
+            let members: Vec<RouterId> = members.map(|member| member.id.clone()).collect();
+            for id in members {
+                self.take_event(&id, &event);
+            }
+        }
+    }
+
+    pub(super) fn take_event(&mut self, id: &RouterId, event: &Event) {
+        let Some(kind) = EventKind::from_number(event.kind) else {
+            return;
+        };
+        self.note(id, event.time_ns, kind_name(kind), &sentence(event));
+        self.suspect_two_primaries(id, kind, event);
+        let adverts = match kind {
+            EventKind::LocalMaster | EventKind::LocalResumed => Adverts::Sent,
+            EventKind::LocalResigned => Adverts::Resigned,
+            EventKind::MasterDown => Adverts::Unseen,
+            EventKind::MasterAppeared | EventKind::MasterChanged if event.new.local == 0 => {
+                Adverts::Unseen
+            }
+            _ => return,
+        };
+        self.input_at(id, event.time_ns, Input::Adverts(adverts));
+    }
+
+    /// Tells of another primary besides this one: where nobody preempts, a link was cut and is
+    /// whole again.
+    pub(super) fn suspect_two_primaries(&mut self, id: &RouterId, kind: EventKind, event: &Event) {
+        let overruled = kind == EventKind::MasterChanged && event.new.local == 0;
+        if !overruled && kind != EventKind::MultipleMasters {
+            return;
+        }
+        let suspicious = self.members.get(id).is_some_and(|member| {
+            let preempts = member.managed().is_some_and(|it| it.vrrp.preempt);
+            member.engine.state() == State::Primary && !preempts
+        });
+        if suspicious {
+            warn!(router = %id, "two primaries suspected: {}", sentence(event));
+            self.note(
+                id,
+                event.time_ns,
+                "dual_primary_suspected",
+                &sentence(event),
+            );
+        }
+    }
+}
