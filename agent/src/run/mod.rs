@@ -77,6 +77,11 @@ const SLOW_TICK: Duration = Duration::from_secs(5);
 /// Files that are written together are read together.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// How long hooks have to be told of the states at the start, before the kernel
+/// programs are loaded: in the fraction of a second that this takes nothing else
+/// happens.
+const FIRST_TOLD: Duration = Duration::from_millis(100);
+
 /// Changes of network configuration that wait to be looked at.
 const CHANGES: usize = 4096;
 
@@ -124,8 +129,8 @@ async fn serve(args: &RunArgs) -> Result<()> {
     watches.watch_namespaces(Path::new(NAMESPACES));
     daemon.read_declarations();
     info!("looking after {} routers", daemon.members.len());
-    // Only now: states are told at once, and this takes a while.
-    let mut source = observe(&mut daemon);
+    let mut load = Some(Instant::now() + FIRST_TOLD);
+    let mut source: Option<Source> = None;
     let mut events: Vec<Event> = Vec::new();
     let mut reread: Option<Instant> = None;
     let mut tick = interval(TICK);
@@ -171,6 +176,10 @@ async fn serve(args: &RunArgs) -> Result<()> {
             () = at(reread) => {
                 reread = None;
                 daemon.read_declarations();
+            }
+            () = at(load) => {
+                load = None;
+                source = observe(&mut daemon);
             }
             _ = tick.tick() => {
                 if watches.watch_declarations(&args.routers) {
