@@ -95,14 +95,6 @@ impl Topology {
             hosts,
         })
     }
-
-    /// Another router on the HA segment, of [`VRID`], that sends what a test has it send.
-    ///
-    /// # Errors
-    /// When its namespace cannot be made.
-    pub fn rival(&self) -> Result<Rival> {
-        Rival::new(&self.ha)
-    }
 }
 
 /// A virtual router as one host declares it. Change what the test is about:
@@ -142,12 +134,7 @@ impl Declaration {
     pub fn plain(host: &Host) -> Self {
         Self {
             id: "r".into(),
-            namespace: host.namespace.name().to_owned(),
-            profile: "plain",
             own_address: format!("169.254.192.{}/18", host.number),
-            vrid: VRID,
-            priority: 100,
-            interval: Duration::from_millis(100),
             addresses: [
                 (INNER, "10.0.0.1/24"),
                 (INNER, "2001:db8:1::1/64"),
@@ -160,6 +147,24 @@ impl Declaration {
                 ("0.0.0.0/0", "198.51.100.1", OUTER),
                 ("::/0", "2001:db8::1", OUTER),
             ],
+            ..Self::bare(&host.namespace, VRID)
+        }
+    }
+
+    /// In keepfast's own style, with the primary address alone, named by its virtual router
+    /// identifier; for many routers on one segment.
+    #[must_use]
+    pub fn bare(namespace: &Namespace, vrid: u8) -> Self {
+        Self {
+            id: format!("r{vrid}"),
+            namespace: namespace.name().to_owned(),
+            profile: "plain",
+            own_address: format!("169.254.192.{vrid}/18"),
+            vrid,
+            priority: 100,
+            interval: Duration::from_millis(100),
+            addresses: Vec::new(),
+            routes: Vec::new(),
             hooks: Vec::new(),
             keys: String::new(),
             tables: String::new(),
@@ -265,7 +270,7 @@ pub struct Rival {
 }
 
 impl Rival {
-    /// Its namespace and interface are its own.
+    /// Plugs it into the segment, in a namespace of its own.
     ///
     /// # Errors
     /// When they cannot be made.

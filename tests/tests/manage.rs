@@ -10,13 +10,19 @@ use lab::addresses::Addresses;
 use lab::daemon::Daemon;
 use lab::leftovers::Snapshot;
 use lab::require::{Need, require};
-use lab::router::{Declaration, PRIMARY, Topology};
+use lab::router::{Declaration, Host, PRIMARY, Rival, Topology};
 use serde_json::Value;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 #[path = "manage/failover.rs"]
 mod failover;
+#[path = "manage/kernel.rs"]
+mod kernel;
+#[path = "manage/notices.rs"]
+mod notices;
+#[path = "manage/restart.rs"]
+mod restart;
 
 /// How long something may take that follows at once.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -51,7 +57,7 @@ struct Pair {
 impl Pair {
     /// Declares the router on the first host, waits until that is the primary, and declares it on
     /// the second one.
-    fn start(declare: impl Fn(&lab::router::Host, &Daemon) -> Declaration) -> Self {
+    fn start(declare: impl Fn(&Host, &Daemon) -> Declaration) -> Self {
         let topology = Topology::new(2).unwrap();
         let hosts = &topology.hosts;
         let daemons: Vec<_> = hosts
@@ -77,6 +83,37 @@ impl Pair {
         Self {
             daemons,
             addresses,
+            topology,
+        }
+    }
+}
+
+/// A router on one host, and a rival that makes it a backup, or the primary again, at once.
+struct Flipped {
+    // Before what it looks after.
+    daemon: Daemon,
+    rival: Rival,
+    addresses: Addresses,
+    topology: Topology,
+}
+
+impl Flipped {
+    /// Declares the router, of such priority that its skew is short, and waits until it is the
+    /// primary.
+    fn start(declare: impl FnOnce(&Host, &Daemon) -> Declaration) -> Self {
+        let topology = Topology::new(1).unwrap();
+        let host = &topology.hosts[0];
+        let daemon = Daemon::new("daemon").unwrap();
+        let declaration = Declaration {
+            priority: 250,
+            ..declare(host, &daemon)
+        };
+        declaration.apply(&daemon).unwrap();
+        daemon.wait_state("r", "primary", LIMIT).unwrap();
+        Self {
+            rival: Rival::new(&topology.ha).unwrap(),
+            addresses: Addresses::listen(&host.namespace).unwrap(),
+            daemon,
             topology,
         }
     }

@@ -150,7 +150,11 @@ impl From<Instance> for Config {
 }
 
 impl Config {
-    pub(super) fn write(&self, file: &Path) -> Result<()> {
+    /// Writes it as a file that keepalived reads.
+    ///
+    /// # Errors
+    /// When the file, or one that is tracked, cannot be written.
+    pub fn write(&self, file: &Path) -> Result<()> {
         for TrackFile { path, .. } in &self.track_files {
             if !path.exists() {
                 fs::write(path, "0\n").with_context(|| format!("write {}", path.display()))?;
