@@ -16,7 +16,7 @@ use aya::programs::tc::{
 use aya::programs::xdp::XdpLink;
 use aya::programs::{XdpMode, links::PinnedLink};
 use keepfast_common::maps as names;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::{Kernel, PinDirectory};
 use crate::netlink::Interface;
@@ -56,6 +56,29 @@ pub struct Attachment {
     /// Why received frames are not seen by native XDP, in words; empty if they are.
     pub fallbacks: Vec<String>,
     _links: [Held; 2],
+}
+
+impl Attachment {
+    /// By which hooks the interface is watched, in words.
+    #[must_use]
+    pub fn hooks(&self) -> String {
+        format!("{} in, {} out", self.ingress, self.egress)
+    }
+
+    /// Logs how the interface `name` of the namespace `label` is watched, and what
+    /// stays of it.
+    pub fn tell(&self, name: &str, label: &str) {
+        let hooks = self.hooks();
+        if self.fallbacks.is_empty() {
+            info!("watching {name} in {label}: {hooks}");
+        } else {
+            let why = self.fallbacks.join("; ");
+            warn!("watching {name} in {label} by a fallback: {hooks} ({why})");
+        }
+        if self.ingress == Hook::Clsact || self.egress == Hook::Clsact {
+            info!("the clsact qdisc stays on {name}: others may use it by then");
+        }
+    }
 }
 
 /// A link that is held.

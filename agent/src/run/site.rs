@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config::RouterId;
 use crate::engine::Place;
@@ -141,13 +141,7 @@ impl Site {
         let Observer { kernel, pins, .. } = observer;
         match kernel.attach(&self.namespace, &interface, Some(pins)) {
             Ok(attachment) => {
-                let hooks = format!("{} in, {} out", attachment.ingress, attachment.egress);
-                if attachment.fallbacks.is_empty() {
-                    info!("watching {name} in {label}: {hooks}");
-                } else {
-                    let why = attachment.fallbacks.join("; ");
-                    warn!("watching {name} in {label} by a fallback: {hooks} ({why})");
-                }
+                attachment.tell(name, &label);
                 self.attached.insert(index, attachment);
             }
             Err(error) => {
@@ -158,11 +152,9 @@ impl Site {
 
     /// By which hooks an interface is watched, in words; `None`: by netlink alone.
     pub(super) fn hooks(&self, name: &str) -> Option<String> {
-        let attachment = self.attached.get(&self.link(name)?.index)?;
-        Some(format!(
-            "{} in, {} out",
-            attachment.ingress, attachment.egress
-        ))
+        self.attached
+            .get(&self.link(name)?.index)
+            .map(Attachment::hooks)
     }
 
     fn let_go_of_missing(&mut self) {

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::addresses::Addresses;
 use crate::exit::BadInput;
-use crate::kernel::{Attachment, Hook, Kernel, Maps, PinDirectory};
+use crate::kernel::{Attachment, Kernel, Maps, PinDirectory};
 use crate::netlink::{Interface, Netlink, Snapshot};
 use crate::netns::Namespace;
 
@@ -224,16 +224,7 @@ impl Site {
         let label = self.namespace.label();
         match kernel.attach(&self.namespace, interface, Some(pins)) {
             Ok(attachment) => {
-                let hooks = format!("{} in, {} out", attachment.ingress, attachment.egress);
-                if attachment.fallbacks.is_empty() {
-                    info!("watching {name} in {label}: {hooks}");
-                } else {
-                    let why = attachment.fallbacks.join("; ");
-                    warn!("watching {name} in {label} by a fallback: {hooks} ({why})");
-                }
-                if attachment.ingress == Hook::Clsact || attachment.egress == Hook::Clsact {
-                    info!("the clsact qdisc stays on {name}: others may use it by then");
-                }
+                attachment.tell(name, &label);
                 let watched = Watched {
                     name: name.clone(),
                     _attachment: attachment,
