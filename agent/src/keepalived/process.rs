@@ -33,11 +33,14 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 const LINES: usize = 10;
 /// How many characters of each.
 const LINE_LENGTH: usize = 200;
-/// Its exit status for a configuration that it has something to say about.
-const REMARKED: i32 = 5;
+/// Its exit statuses for a configuration that it has something to say about, and for
+/// one where that is about the security of scripts.
+const REMARKED: [i32; 2] = [5, 6];
 /// What it remarks about every configuration of Neutron's, and does as it should all
 /// the same. Anything else makes a configuration a wrong one.
-const HARMLESS_REMARKS: [&str; 3] = [
+const HARMLESS_REMARKS: [&str; 4] = [
+    // Neutron does not ask it to look who may change the check script: only root may.
+    "scripts are being executed but script_security not enabled",
     "since own interface",
     "Cannot specify scope for IPv6 addresses",
     "Route cannot be tracked if protocol is not RTPROT_KEEPALIVED",
@@ -106,7 +109,8 @@ pub async fn check(namespace: &Namespace, conf: &Path) -> Result<()> {
         environment: &[],
     };
     let finished = process::run(&start, CHECK_LIMIT).await?;
-    let remarked = finished.status.code() == Some(REMARKED);
+    let code = finished.status.code();
+    let remarked = code.is_some_and(|code| REMARKED.contains(&code));
     if finished.status.success() || remarked && are_harmless(&finished.output) {
         return Ok(());
     }
@@ -326,10 +330,15 @@ mod tests {
     fn only_known_remarks_are_harmless() {
         let own = "(VR_5) Ignoring track_interface ha-1 since own interface\n";
         let scope = "(x.conf: Line 21) Cannot specify scope for IPv6 addresses (fe80::1/64)\n";
+        let script = "SECURITY VIOLATION - scripts are being executed but script_security \
+                      not enabled.\n";
+        let unsafe_script = "Unsafe permissions found for script '/x'.\n";
         let wrong = "(x.conf: Line 9) Unknown keyword 'nopreemptx'\n";
         for (said, expected) in [
             (own.to_owned(), true),
             (format!("{own}\n{scope}"), true),
+            (format!("{own}{script}"), true),
+            (format!("{own}{script}{unsafe_script}"), false),
             (format!("{own}{wrong}{scope}"), false),
             (String::new(), false),
         ] {
