@@ -1,0 +1,189 @@
+//! The agent as a service: what its routers are made of, what they leave alone and what they
+//! leave behind. Each scenario is under its number in the inventory of what Neutron's routers do.
+//!
+//! What depends on the protocol's timers is asserted. How long this machine takes for something
+//! is asserted ten times as long as it should be, for others may use the machine, and printed.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use lab::daemon::Daemon;
+use lab::leftovers::Snapshot;
+use lab::netns::Namespace;
+use lab::require::{Need, require};
+use lab::router::{Declaration, Host, Topology};
+use lab::wait;
+use serde_json::Value;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+#[path = "router/configuration.rs"]
+mod configuration;
+
+#[path = "router/announcements.rs"]
+mod announcements;
+
+#[path = "router/silence.rs"]
+mod silence;
+
+#[path = "router/helpers.rs"]
+mod helpers;
+
+#[path = "router/connections.rs"]
+mod connections;
+
+#[path = "router/gateways.rs"]
+mod gateways;
+
+#[path = "router/restarts.rs"]
+mod restarts;
+
+#[path = "router/killing.rs"]
+mod killing;
+
+#[path = "router/lifetime.rs"]
+mod lifetime;
+
+#[path = "router/hostile.rs"]
+mod hostile;
+
+#[path = "router/attached.rs"]
+mod attached;
+
+/// How long something may take that follows at once.
+const LIMIT: Duration = Duration::from_secs(10);
+/// How long a first router may take to be the primary, of the longest timers here.
+const ELECTION: Duration = Duration::from_secs(20);
+
+/// Runs one test at a time, for a starting agent tidies up after killed ones, and checks that
+/// it leaves nothing. `tools` are those that not every test here needs.
+fn alone(tools: &[&'static str], test: impl FnOnce()) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let mut needs = vec![Need::Root];
+    let common = ["keepalived", "tcpdump", "tshark"];
+    needs.extend(common.iter().chain(tools).map(|tool| Need::Tool(tool)));
+    if !require(&needs) {
+        return;
+    }
+    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = Snapshot::of_this_process().unwrap();
+    test();
+    before.check().unwrap();
+}
+
+/// Hosts with a daemon each that look after the router "r".
+struct Stage {
+    // Before what they look after.
+    daemons: Vec<Daemon>,
+    declarations: Vec<Declaration>,
+    topology: Topology,
+}
+
+impl Stage {
+    /// Declares the router on the first host, waits until that is the primary, and then on the
+    /// other ones.
+    fn start(hosts: u8, declare: impl Fn(&Host, &Daemon) -> Declaration) -> Self {
+        let stage = Self::prepare(hosts, declare);
+        for number in 0..stage.daemons.len() {
+            let state = if number == 0 { "primary" } else { "backup" };
+            stage.declarations[number]
+                .apply(&stage.daemons[number])
+                .unwrap();
+            wait_started(&stage.daemons[number], "r", "keepalived");
+            // In the log a moment later than in the state file.
+            stage.wait_state(number, state);
+            wait_becomes(&stage.daemons[number], 0, state);
+        }
+        stage
+    }
+
+    /// Has the daemons run without a router yet.
+    fn prepare(hosts: u8, declare: impl Fn(&Host, &Daemon) -> Declaration) -> Self {
+        let topology = Topology::new(hosts).unwrap();
+        let daemons: Vec<_> = topology
+            .hosts
+            .iter()
+            .map(|host| Daemon::new(&format!("daemon{}", host.number)).unwrap())
+            .collect();
+        let hosts = topology.hosts.iter().zip(&daemons);
+        let declarations = hosts.map(|(host, daemon)| declare(host, daemon)).collect();
+        Self {
+            daemons,
+            declarations,
+            topology,
+        }
+    }
+
+    fn wait_state(&self, number: usize, state: &str) {
+        self.daemons[number]
+            .wait_state("r", state, ELECTION)
+            .unwrap();
+    }
+
+    fn namespace(&self, number: usize) -> &Namespace {
+        &self.topology.hosts[number].namespace
+    }
+}
+
+/// Waits until a program of a router was started.
+fn wait_started(daemon: &Daemon, id: &str, program: &str) {
+    let started = |event: &Value| event["event"] == "started" && event["detail"] == program;
+    daemon
+        .wait_event(id, 0, &format!("a running {program}"), ELECTION, started)
+        .unwrap();
+}
+
+/// Waits until a router that was deleted is gone.
+fn wait_gone(daemon: &Daemon, id: &str) {
+    wait::until("the end of the router", LIMIT, || {
+        match daemon.file(id, "").exists() {
+            false => Ok(()),
+            true => Err("its directory".into()),
+        }
+    })
+    .unwrap();
+}
+
+/// Those of a router's events, from the `from`-th one on, that have this name.
+fn events(daemon: &Daemon, from: usize, name: &str) -> Vec<Value> {
+    let events = daemon.events("r").unwrap().into_iter().skip(from);
+    events.filter(|event| event["event"] == name).collect()
+}
+
+/// When an event happened, in nanoseconds of CLOCK_MONOTONIC.
+fn at_ns(event: &Value) -> u64 {
+    event["monotonic_ns"].as_u64().unwrap()
+}
+
+/// Waits until the state of the router "r" becomes this one, and says when it did; what happened
+/// before its `from`-th event does not count.
+fn wait_becomes(daemon: &Daemon, from: usize, state: &str) -> u64 {
+    let becomes = |event: &Value| becomes(event, state);
+    let event = daemon.wait_event("r", from, state, ELECTION, becomes);
+    at_ns(&event.unwrap())
+}
+
+/// Whether an event says that the state became this one.
+fn becomes(event: &Value, state: &str) -> bool {
+    let detail = event["detail"].as_str().unwrap_or_default();
+    event["event"] == "state" && detail.contains(&format!("-> {state}:"))
+}
+
+/// Milliseconds between two moments, the earlier one first; below zero where it was not.
+fn ms(from_ns: u64, to_ns: u64) -> f64 {
+    (to_ns as f64 - from_ns as f64) / 1e6
+}
+
+/// Whether a namespace has an address, given with its prefix length.
+fn has_address(namespace: &Namespace, address: &str) -> bool {
+    shown(namespace, &["-o", "address"]).contains(&format!(" {address} "))
+}
+
+/// What `ip` says in a namespace.
+fn shown(namespace: &Namespace, arguments: &[&str]) -> String {
+    lab::process::output(namespace.command("ip").args(arguments)).unwrap()
+}
+
+/// Pauses while nothing is to happen: there is no condition to wait for.
+fn nothing_for(time: Duration) {
+    std::thread::sleep(time);
+}
