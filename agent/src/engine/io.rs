@@ -134,6 +134,8 @@ pub enum Action {
     Reload(Arc<str>),
     /// Remove the addresses and routes that a dead keepalived has left.
     Clear,
+    /// Resign for a keepalived that has ended without doing so.
+    Resign,
     /// Announce these addresses.
     Announce(Vec<Place>),
     /// Remove all that belongs to the router; answered by [`Input::Removed`].

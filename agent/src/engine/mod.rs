@@ -385,7 +385,9 @@ impl Engine {
         how: &str,
         actions: &mut Vec<Action>,
     ) -> String {
+        let mut unasked = false;
         if let Some(upkeep) = self.upkeep(program) {
+            unasked = upkeep.is_running();
             upkeep.ended(now);
         }
         let name = self.name(program);
@@ -396,6 +398,10 @@ impl Engine {
             if let Some(throttle) = &mut self.throttle {
                 throttle.ended();
                 actions.push(Action::Clear);
+                if unasked && self.published == Some(Published::Primary) {
+                    // A backup takes over after the skew, not after three intervals.
+                    actions.push(Action::Resign);
+                }
             }
         }
         format!("{name} ended: {how}")

@@ -157,6 +157,7 @@ fn words(action: &Action) -> String {
         Action::Stop(program) => format!("stop {program:?}"),
         Action::Reload(text) => format!("reload {text}"),
         Action::Clear => "clear".to_owned(),
+        Action::Resign => "resign".to_owned(),
         Action::Announce(places) => format!("announce {}", places.len()),
         Action::Remove => "remove".to_owned(),
     }
@@ -310,6 +311,7 @@ fn a_killed_keepalived_is_told_cleared_and_started_again_at_once() {
         &[
             "ended keepalived: signal 9",
             "clear",
+            "resign",
             "write backup",
             "follow backup",
             "tell backup",
@@ -323,6 +325,17 @@ fn a_killed_keepalived_is_told_cleared_and_started_again_at_once() {
         Input::Started(Program::Keepalived),
         &["started keepalived", "state fault > backup"],
     );
+}
+
+#[test]
+fn nobody_resigns_for_a_backup_or_for_a_keepalived_that_was_stopped() {
+    let ended = || Input::Ended(Program::Keepalived, "signal 9".to_owned());
+    let resigns = |words: &[String]| words.iter().any(|word| word == "resign");
+    let mut story = Story::backup(Has::default());
+    assert!(!resigns(&story.does(ended(), &["clear"])));
+    let mut story = Story::primary(Has::default());
+    story.does(Input::Delete, &["stop Keepalived"]);
+    assert!(!resigns(&story.does(ended(), &["clear"])));
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub(super) fn is_answer(frame: &[u8], address: IpAddr) -> bool {
     }
 }
 
-fn ethernet(to: [u8; 6], from: [u8; 6], kind: u16) -> Vec<u8> {
+pub(super) fn ethernet(to: [u8; 6], from: [u8; 6], kind: u16) -> Vec<u8> {
     let mut frame = to.to_vec();
     frame.extend(from);
     frame.extend(kind.to_be_bytes());

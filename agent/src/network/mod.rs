@@ -17,6 +17,8 @@ pub mod gateway_check;
 
 pub mod probe;
 
+pub mod resign;
+
 mod requests;
 
 mod message;

@@ -1,16 +1,19 @@
 //! The network configuration that a router needs, and what it leaves.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tokio::time::{Instant, sleep};
 
-use crate::config::{Cidr, InterfaceName, Managed};
+use crate::config::secret::Secret;
+use crate::config::{AuthenticationKind, Cidr, InterfaceName, Managed};
 use crate::engine::{Place, Published};
 use crate::files::Dir;
 use crate::keepalived::render;
 use crate::network::announce::{self, Announcement};
+use crate::network::resign::Resignation;
 use crate::network::sysctl;
 
 use super::jobs::{Job, Outcome};
@@ -118,6 +121,42 @@ pub(super) fn remove_added(site: &Site, directory: &Dir) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Resigns in the place of a keepalived that cannot.
+pub(super) fn resign(site: &Site, managed: &Managed, password: Option<Secret>) -> Result<()> {
+    let vrrp = &managed.vrrp;
+    let kind = vrrp.authentication.as_ref().map(|it| it.kind);
+    ensure!(
+        kind != Some(AuthenticationKind::Ah),
+        "adverts with an authentication header can be made by keepalived only"
+    );
+    let link = site
+        .link(vrrp.interface.as_str())
+        .with_context(|| format!("interface {} is not there", vrrp.interface))?;
+    let primary = vrrp.primary_address.address();
+    let own = vrrp.addresses.iter().map(Cidr::address);
+    let fits = |own: &IpAddr| match own {
+        IpAddr::V4(_) => primary.is_ipv4(),
+        // Adverts over IPv6 come from a link-local address (RFC 9568 section 5.1.2.1).
+        IpAddr::V6(own) => primary.is_ipv6() && own.is_unicast_link_local(),
+    };
+    let source = own
+        .chain(site.addresses_of(link.index))
+        .find(|own| fits(own) && *own != primary)
+        .context("this host has no address to resign from")?;
+    let hundredths = vrrp.advert_interval.as_millis() / 10;
+    let resignation = Resignation {
+        index: link.index,
+        mac: link.mac.context("the interface has no hardware address")?,
+        source,
+        vrid: vrrp.vrid.get(),
+        version: vrrp.version,
+        interval_cs: u16::try_from(hundredths).context("tell the interval")?,
+        addresses: vec![primary],
+        password: password.as_ref().map(Secret::expose),
+    };
+    resignation.send(&site.namespace)
 }
 
 /// Announces addresses to the neighbours.

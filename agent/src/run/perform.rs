@@ -15,6 +15,7 @@ use crate::report::clock::monotonic_ns;
 use super::daemon::Daemon;
 use super::jobs::Job;
 use super::member::Member;
+use super::plan::password;
 use super::{network, programs, removal};
 
 impl Daemon {
@@ -87,6 +88,7 @@ impl Daemon {
                     self.trouble(id, &error.context("remove what a dead keepalived left"));
                 }
             }
+            Action::Resign => self.resign(id),
             Action::Announce(places) => self.announce(id, &places),
             Action::Remove => {
                 if let Some(member) = self.members.get(id) {
@@ -141,6 +143,24 @@ impl Daemon {
             .and_then(|it| it.engine.last_transition());
         if let Some(last) = last {
             self.tell(id, now, last);
+        }
+    }
+
+    fn resign(&mut self, id: &RouterId) {
+        let outcome = self.members.get(id).and_then(|member| {
+            let site = self.site(member)?;
+            let managed = member.managed()?;
+            Some(password(managed).and_then(|it| network::resign(site, managed, it)))
+        });
+        match outcome {
+            Some(Ok(())) => {
+                info!(router = %id, "resigned for keepalived");
+                if let Ok(now) = monotonic_ns() {
+                    self.note(id, now, "resigned", "for the keepalived that has ended");
+                }
+            }
+            Some(Err(error)) => self.trouble(id, &error.context("resign for keepalived")),
+            None => {}
         }
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use crate::config::{Attached, Keepalived, Managed, Router, secret};
+use crate::config::secret::{self, Secret};
+use crate::config::{Attached, Keepalived, Managed, Router};
 use crate::engine::{Instance, Nanos, Place, Plan};
 use crate::exit::BadInput;
 use crate::helper::{conntrackd, radvd};
@@ -50,10 +51,7 @@ impl Planner {
     fn managed(&self, router: &Arc<Router>, managed: &Managed) -> Result<Plan> {
         let vrrp = &managed.vrrp;
         let directory = self.base.join(router.id.as_str());
-        let password = vrrp.authentication.as_ref().map(|authentication| {
-            secret::read(&authentication.secret_file).context("vrrp.authentication.secret_file")
-        });
-        let password = password.transpose()?;
+        let password = password(managed)?;
         let paths = render::Paths {
             check_script: directory.join(check_script_name(managed)),
         };
@@ -120,6 +118,15 @@ impl Planner {
     pub(super) fn directory(&self, id: &str) -> PathBuf {
         self.base.join(id)
     }
+}
+
+/// The password of a router's adverts; `None`: it has none.
+pub(super) fn password(managed: &Managed) -> Result<Option<Secret>> {
+    let authentication = managed.vrrp.authentication.as_ref();
+    let password = authentication.map(|authentication| {
+        secret::read(&authentication.secret_file).context("vrrp.authentication.secret_file")
+    });
+    password.transpose()
 }
 
 fn check_script_name(managed: &Managed) -> String {

@@ -2,6 +2,7 @@
 //! the kernel programs on the interfaces that adverts are exchanged on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -112,6 +113,13 @@ impl Site {
     pub(super) fn has(&self, place: &Place) -> bool {
         self.link(place.interface.as_str())
             .is_some_and(|link| self.view.addresses.contains(&(link.index, place.address)))
+    }
+
+    /// The addresses of an interface.
+    pub(super) fn addresses_of(&self, index: u32) -> impl Iterator<Item = IpAddr> {
+        let all = self.view.addresses.iter();
+        all.filter(move |(holder, _)| *holder == index)
+            .map(|(_, address)| address.address())
     }
 
     /// Has the kernel programs watch an interface, unless they do; returns in words
