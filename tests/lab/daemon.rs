@@ -285,7 +285,9 @@ impl Daemon {
     /// # Errors
     /// When it does not run.
     pub fn crash_keepalived(&self, id: &str) -> Result<()> {
-        let pids = self.keepalived(id)?;
+        let [parent, child] = self.keepalived(id)?;
+        // The child before its frozen parent: once that is gone the agent sees to the child.
+        let pids = [child, parent];
         // Frozen first: the VRRP process asked the kernel for SIGTERM at its parent's death, and
         // would resign properly.
         for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
