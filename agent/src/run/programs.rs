@@ -26,7 +26,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(2);
 /// How often it is looked whether conntrackd can be spoken with.
 const SOCKET_STEP: Duration = Duration::from_millis(10);
 
-/// How long keepalived, radvd and conntrackd have between SIGTERM and SIGKILL.
+/// How long keepalived and conntrackd have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How much of a configuration file is read.
@@ -299,18 +299,22 @@ pub(super) fn watch(program: Program, process: Rc<Process>) -> Job {
     })
 }
 
-/// Asks a process to end, and makes it.
+/// Asks a process to end, and makes it; radvd is not asked.
 pub(super) fn stop(plan: &Plan, program: Program, process: Rc<Process>) -> Job {
-    let grace = match program {
+    let (signal, grace) = match program {
         Program::Child(number) => {
             let child = plan.router.children.get(number);
-            child.map_or(GRACE, |child| child.stop_timeout)
+            let grace = child.map_or(GRACE, |child| child.stop_timeout);
+            (Signal::TERM, grace)
         }
-        _ => GRACE,
+        // Its last words would be that the router is none any longer, by an address
+        // that the next primary has.
+        Program::Radvd => (Signal::KILL, Duration::ZERO),
+        Program::Keepalived | Program::Conntrackd => (Signal::TERM, GRACE),
     };
     Box::pin(async move {
         // One that is gone already is what was asked for.
-        if let Ok(true) = process.signal(Signal::TERM) {
+        if let Ok(true) = process.signal(signal) {
             sleep(grace).await;
             if let Err(error) = process.signal(Signal::KILL) {
                 warn!(pid = process.pid(), "kill: {error:#}");
