@@ -86,15 +86,20 @@ impl Daemon {
 
     /// Takes a router that is declared: looks after it, or after what has changed.
     pub(super) fn declare(&mut self, router: Router) -> Result<()> {
-        let id = router.id.clone();
-        let old = self.members.get(&id);
+        let old = self.members.get(&router.id);
         if old.is_some_and(|member| *member.plan().router == router && !member.engine.is_deleted())
         {
             return Ok(());
         }
-        if let Some(member) = old {
-            refuse_impossible(member, &router)?;
-        }
+        self.declare_anew(router)
+    }
+
+    /// As [`Self::declare`], and looks anew at what the declaration names: a password,
+    /// somebody else's configuration.
+    pub(super) fn declare_anew(&mut self, router: Router) -> Result<()> {
+        let id = router.id.clone();
+        let old = self.members.get(&id);
+        self.demand_possible(&router)?;
         let plan = self.planner.plan(router)?;
         if old.is_none() {
             self.adopt_as_remembered(&plan.router);
@@ -217,41 +222,44 @@ impl Daemon {
             self.note(id, now, "trouble", &format!("{error:#}"));
         }
     }
-}
 
-/// What cannot change while a router lives.
-fn refuse_impossible(member: &Member, router: &Router) -> Result<()> {
-    let old = &member.plan().router;
-    let same_place = match (&old.namespace, &router.namespace) {
-        (NamespaceChoice::Host, NamespaceChoice::Host) => true,
-        (NamespaceChoice::Named { name, .. }, NamespaceChoice::Named { name: other, .. }) => {
-            name == other
+    /// Refuses what cannot change while a router lives.
+    pub(super) fn demand_possible(&self, router: &Router) -> Result<()> {
+        let Some(member) = self.members.get(&router.id) else {
+            return Ok(());
+        };
+        let old = &member.plan().router;
+        let same_place = match (&old.namespace, &router.namespace) {
+            (NamespaceChoice::Host, NamespaceChoice::Host) => true,
+            (NamespaceChoice::Named { name, .. }, NamespaceChoice::Named { name: other, .. }) => {
+                name == other
+            }
+            _ => false,
+        };
+        let same_owner = matches!(
+            (&old.keepalived, &router.keepalived),
+            (Keepalived::Managed(_), Keepalived::Managed(_))
+                | (Keepalived::Attached(_), Keepalived::Attached(_))
+        );
+        if member.engine.is_deleted() {
+            return Err(BadInput(format!(
+                "router {} is being deleted: expected it to be gone first",
+                router.id
+            ))
+            .into());
         }
-        _ => false,
-    };
-    let same_owner = matches!(
-        (&old.keepalived, &router.keepalived),
-        (Keepalived::Managed(_), Keepalived::Managed(_))
-            | (Keepalived::Attached(_), Keepalived::Attached(_))
-    );
-    if member.engine.is_deleted() {
-        return Err(BadInput(format!(
-            "router {} is being deleted: expected it to be gone first",
+        if same_place && same_owner {
+            return Ok(());
+        }
+        let field = if same_place {
+            "keepalived"
+        } else {
+            "namespace"
+        };
+        Err(BadInput(format!(
+            "router {}: {field} cannot change while it runs: delete the router first",
             router.id
         ))
-        .into());
+        .into())
     }
-    if same_place && same_owner {
-        return Ok(());
-    }
-    let field = if same_place {
-        "keepalived"
-    } else {
-        "namespace"
-    };
-    Err(BadInput(format!(
-        "router {}: {field} cannot change while it runs: delete the router first",
-        router.id
-    ))
-    .into())
 }

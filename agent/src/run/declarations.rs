@@ -12,8 +12,9 @@ use super::daemon::Daemon;
 
 impl Daemon {
     /// Looks at all router files: takes what they declare, lets go of routers whose
-    /// files are gone. A file that declares nothing leaves its router as it is.
-    pub(super) fn read_declarations(&mut self) {
+    /// files are gone. A file that declares nothing leaves its router as it is. What a
+    /// file names is looked at anew if the file has changed, or if all are `forced`.
+    pub(super) fn read_declarations(&mut self, forced: bool) {
         let declared = match config::directory::read(&self.declarations) {
             Ok(declared) => declared,
             Err(error) => {
@@ -49,7 +50,12 @@ impl Daemon {
             }
         }
         for (name, router) in self.without_conflicts(declared.routers, &mut problems) {
-            if let Err(error) = self.declare(router) {
+            let declared = if forced {
+                self.declare_anew(router)
+            } else {
+                self.declare(router)
+            };
+            if let Err(error) = declared {
                 problems.push(format!("{name}: {error:#}"));
             }
         }

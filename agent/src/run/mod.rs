@@ -127,7 +127,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
     let mut watches = Watches::new()?;
     watches.watch_declarations(&args.routers);
     watches.watch_namespaces(Path::new(NAMESPACES));
-    daemon.read_declarations();
+    daemon.read_declarations(false);
     info!("looking after {} routers", daemon.members.len());
     let mut load = Some(Instant::now() + FIRST_TOLD);
     let mut source: Option<Source> = None;
@@ -171,11 +171,11 @@ async fn serve(args: &RunArgs) -> Result<()> {
             }
             _ = hangup.recv() => {
                 info!("reading the declarations again");
-                reread = Some(Instant::now());
+                daemon.read_declarations(true);
             }
             () = at(reread) => {
                 reread = None;
-                daemon.read_declarations();
+                daemon.read_declarations(false);
             }
             () = at(load) => {
                 load = None;

@@ -51,10 +51,12 @@ impl Daemon {
             self.demand_interfaces(&router)?;
         }
         let id = router.id.clone();
-        // First the daemon, which may refuse; then the file, which is for good.
-        self.declare(router)?;
+        // All that can be refused is, before anything changes; the file is for good.
+        self.demand_possible(&router)?;
+        self.planner.plan(router.clone())?;
         let directory = Dir::create(&self.declarations, 0o755)?;
         directory.replace(&format!("{id}.toml"), text.as_bytes(), 0o640)?;
+        self.declare(router)?;
         Ok(json!({ "id": id.as_str() }))
     }
 
