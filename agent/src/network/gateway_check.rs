@@ -2,9 +2,9 @@
 //! keepalived.
 //!
 //! Only the primary asks. A host that failed as primary and so is none any more goes
-//! on asking, in a way that nobody takes for the primary's ([`probe`]), until they answer: if it took itself for healthy
-//! it would be elected again, fail again, and so on for as long as the gateways are
-//! dead.
+//! on asking, in a way that nobody takes for the primary's ([`probe`]), until they
+//! answer: if it took itself for healthy it would be elected again, fail again, and
+//! so on for as long as the gateways are dead.
 
 use std::net::IpAddr;
 use std::path::Path;
