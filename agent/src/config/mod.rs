@@ -76,7 +76,7 @@ pub enum NamespaceChoice {
     Named {
         /// Its name; `qrouter-<id>` unless another is given.
         name: NamespaceName,
-        /// Whether keepfast makes it where it is missing and removes it with the
+        /// Whether keepfast makes it where it is missing, and then removes it with the
         /// router; else it must be there.
         create: bool,
     },

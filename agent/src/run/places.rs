@@ -12,6 +12,7 @@ use crate::network::monitor::Change;
 
 use super::daemon::Daemon;
 use super::network;
+use super::removal;
 use super::site::{Consequence, Site};
 
 impl Daemon {
@@ -28,7 +29,7 @@ impl Daemon {
                     namespace
                 } else if *create {
                     info!(router = %id, "making network namespace {name}");
-                    crate::network::namespace::create(name)?
+                    removal::make_namespace(&member.directory, name)?
                 } else {
                     return Ok(None);
                 }

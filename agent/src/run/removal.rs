@@ -7,8 +7,9 @@ use anyhow::Result;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::config::NamespaceChoice;
+use crate::config::{NamespaceChoice, NamespaceName};
 use crate::files::Dir;
+use crate::netns::Namespace;
 use crate::network::namespace;
 use crate::notify::Notifier;
 
@@ -20,7 +21,30 @@ use super::site::Site;
 /// How long the hooks of a router have to be told of its end.
 const HOOKS_LIMIT: Duration = Duration::from_secs(2);
 
+/// Where the name of a namespace is noted that was made for a router.
+const MADE: &str = "made-namespace";
+
+const MADE_LIMIT: usize = 256;
+
 const HOOKS_STEP: Duration = Duration::from_millis(10);
+
+/// Makes a router's namespace, and notes that it goes with the router.
+pub(super) fn make_namespace(directory: &Dir, name: &NamespaceName) -> Result<Namespace> {
+    // Noted first: killed in between, the next agent still knows whose it is.
+    directory.replace(MADE, name.as_str().as_bytes(), 0o644)?;
+    let made = namespace::create(name);
+    if made.is_err() {
+        directory.remove(MADE)?;
+    }
+    made
+}
+
+/// Whether the namespace was made here; another one was there before the router and
+/// stays.
+fn was_made(directory: &Dir, name: &NamespaceName) -> bool {
+    let noted = directory.read(MADE, MADE_LIMIT).unwrap_or_default();
+    noted.as_deref() == Some(name.as_str().as_bytes())
+}
 
 /// Waits until the hooks have been told all there is to tell, for a while.
 pub(super) fn wait_for_hooks(notifier: &Rc<Notifier>) -> Job {
@@ -57,10 +81,11 @@ pub(super) fn remove(base: &Dir, member: &Member, site: Option<&Site>) {
             say("a pid file", base.remove(&name).map(drop));
         }
     }
-    say("the router's directory", base.remove_tree(id));
-    if let NamespaceChoice::Named { name, create: true } = &member.plan().router.namespace
+    if let NamespaceChoice::Named { name, .. } = &member.plan().router.namespace
+        && was_made(&member.directory, name)
         && site.is_none_or(|site| site.members.len() == 1)
     {
         say("the network namespace", namespace::delete(name));
     }
+    say("the router's directory", base.remove_tree(id));
 }
