@@ -73,12 +73,16 @@ impl Pair {
             .iter()
             .map(|host| Addresses::listen(&host.namespace).unwrap())
             .collect();
-        for (number, state) in ["primary", "backup"].into_iter().enumerate() {
+        for (number, (state, known)) in [("primary", "local_master"), ("backup", "master_appeared")]
+            .into_iter()
+            .enumerate()
+        {
             declarations[number].apply(&daemons[number]).unwrap();
             wait_running(&daemons[number], "r");
             daemons[number]
                 .wait_state("r", state, Duration::from_secs(20))
                 .unwrap();
+            wait_known(&daemons[number], known);
         }
         Self {
             daemons,
@@ -110,6 +114,7 @@ impl Flipped {
         };
         declaration.apply(&daemon).unwrap();
         daemon.wait_state("r", "primary", LIMIT).unwrap();
+        wait_known(&daemon, "local_master");
         Self {
             rival: Rival::new(&topology.ha).unwrap(),
             addresses: Addresses::listen(&host.namespace).unwrap(),
@@ -124,6 +129,13 @@ fn wait_running(daemon: &Daemon, id: &str) {
     let started = |event: &Value| event["event"] == "started" && event["detail"] == "keepalived";
     daemon
         .wait_event(id, 0, "a running keepalived", LIMIT, started)
+        .unwrap();
+}
+
+/// Waits until the kernel programs know who is master: they are attached a while after the start.
+fn wait_known(daemon: &Daemon, event: &str) {
+    daemon
+        .wait_event("r", 0, event, LIMIT, |it| it["event"] == event)
         .unwrap();
 }
 
