@@ -83,17 +83,24 @@ impl Stage {
     /// other ones.
     fn start(hosts: u8, declare: impl Fn(&Host, &Daemon) -> Declaration) -> Self {
         let stage = Self::prepare(hosts, declare);
-        for number in 0..stage.daemons.len() {
-            let state = if number == 0 { "primary" } else { "backup" };
-            stage.declarations[number]
-                .apply(&stage.daemons[number])
-                .unwrap();
-            wait_started(&stage.daemons[number], "r", "keepalived");
-            // In the log a moment later than in the state file.
-            stage.wait_state(number, state);
-            wait_becomes(&stage.daemons[number], 0, state);
-        }
+        (0..stage.daemons.len()).for_each(|number| stage.declare(number));
         stage
+    }
+
+    /// Declares the router on a host, and waits until it is the primary there, or a backup where
+    /// another host is the primary.
+    fn declare(&self, number: usize) {
+        let daemon = &self.daemons[number];
+        self.declarations[number].apply(daemon).unwrap();
+        wait_started(daemon, "r", "keepalived");
+        let others = (0..self.daemons.len()).filter(|other| *other != number);
+        let taken = others
+            .filter_map(|other| self.daemons[other].state_file("r").ok())
+            .any(|state| state == "primary");
+        let state = if taken { "backup" } else { "primary" };
+        // In the log a moment later than in the state file.
+        self.wait_state(number, state);
+        wait_becomes(daemon, 0, state);
     }
 
     /// Has the daemons run without a router yet.
@@ -147,6 +154,17 @@ fn wait_gone(daemon: &Daemon, id: &str) {
 fn events(daemon: &Daemon, from: usize, name: &str) -> Vec<Value> {
     let events = daemon.events("r").unwrap().into_iter().skip(from);
     events.filter(|event| event["event"] == name).collect()
+}
+
+/// The processes of a daemon's routers that have this name.
+fn named(daemon: &Daemon, name: &str) -> Vec<i32> {
+    let left = daemon.left_running().unwrap().into_iter();
+    left.map(nix::unistd::Pid::as_raw)
+        .filter(|pid| {
+            let found = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+            found.is_ok_and(|found| found.trim() == name)
+        })
+        .collect()
 }
 
 /// When an event happened, in nanoseconds of CLOCK_MONOTONIC.

@@ -10,20 +10,31 @@ use anyhow::{Context, Result, bail};
 use crate::process::{capture, run, step};
 
 /// The peers and tools that the lab starts.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 14] = [
     "bpftool",
+    "conntrack",
+    "conntrackd",
     "frr",
+    "haproxy",
     "iproute2",
     "iputils-arping",
     "iputils-ping",
     "keepalived",
+    "nftables",
     "procps",
+    "radvd",
     "tcpdump",
     "tshark",
 ];
 
 /// Those of the packages whose services start on installation.
-const SERVICES: [&str; 2] = ["frr.service", "keepalived.service"];
+const SERVICES: [&str; 5] = [
+    "conntrackd.service",
+    "frr.service",
+    "haproxy.service",
+    "keepalived.service",
+    "radvd.service",
+];
 
 /// Whether this process runs as root.
 pub(crate) fn is_root() -> bool {

@@ -1,6 +1,6 @@
 //! What runs beside a router, and what the namespace is told, as the state says.
 
-use crate::{ELECTION, LIMIT, Stage, alone, ms, wait_becomes};
+use crate::{ELECTION, LIMIT, Stage, alone, ms, named, wait_becomes};
 use lab::addresses::Addresses;
 use lab::capture::{Capture, Recording};
 use lab::clock::monotonic_ns;
@@ -9,7 +9,6 @@ use lab::netns::Namespace;
 use lab::router::{Declaration, INNER, OUTER, PRIMARY};
 use lab::segment::BRIDGE;
 use lab::wait;
-use nix::unistd::Pid;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -45,17 +44,6 @@ fn wait_setting(namespace: &Namespace, key: &str, value: &str) -> u64 {
 fn pid(daemon: &Daemon, program: &str) -> Option<i64> {
     let shown = daemon.show("r").unwrap();
     shown["programs"][program]["pid"].as_i64()
-}
-
-/// The processes of a daemon's routers that have this name.
-fn named(daemon: &Daemon, name: &str) -> Vec<i32> {
-    let left = daemon.left_running().unwrap().into_iter();
-    left.map(Pid::as_raw)
-        .filter(|pid| {
-            let found = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            found.trim() == name
-        })
-        .collect()
 }
 
 /// Waits until a program of the router runs, or does not, and says when.
