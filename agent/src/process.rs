@@ -97,6 +97,17 @@ impl Process {
         Ok(ready == 0)
     }
 
+    /// Whether it is stopped, by SIGSTOP or a tracer; `None` where it is gone.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be looked at.
+    pub fn is_stopped(&self) -> Result<Option<bool>> {
+        let stopped = adopt::is_stopped(self.pid())?;
+        // The id was its own while it was looked at if it still is.
+        Ok(stopped.filter(|_| self.is_running().unwrap_or(false)))
+    }
+
     /// The id of its parent; `None` where it is gone.
     ///
     /// # Errors

@@ -86,7 +86,9 @@ impl Router {
     }
 
     fn vrrp_child(&self, parent: &Process) -> Option<Process> {
-        keepalived::vrrp_child(parent, &self.directory, &self.paths, &self.namespace).unwrap()
+        keepalived::vrrp_process(&self.directory, &self.paths, &self.namespace)
+            .unwrap()
+            .filter(|child| child.parent().unwrap() == Some(parent.pid()))
     }
 
     /// Waits until keepalived has a VRRP process, and another than `before`.

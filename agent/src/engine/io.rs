@@ -94,6 +94,12 @@ pub enum Input {
     Looked,
     /// This host's router was seen to send.
     Adverts(Adverts),
+    /// This host's router has missed its own advert, and whether keepalived has been
+    /// stopped; else it is only late.
+    Stalled {
+        /// Stopped as by SIGSTOP.
+        stopped: bool,
+    },
     /// A program was found running when the agent started; keepalived with this
     /// configuration on disk.
     Found(Program, Option<Arc<str>>),
@@ -134,6 +140,9 @@ pub enum Action {
     Reload(Arc<str>),
     /// Remove the addresses and routes that a dead keepalived has left.
     Clear,
+    /// Kill a keepalived that is stopped and so cannot end by itself; its end is told
+    /// by [`Input::Ended`].
+    Kill,
     /// Resign for a keepalived that has ended without doing so.
     Resign,
     /// Announce these addresses.

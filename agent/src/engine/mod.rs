@@ -250,6 +250,14 @@ impl Engine {
                     Adverts::Resigned => "keepalived resigned".to_owned(),
                 }
             }
+            Input::Stalled { stopped } => {
+                // One that is late may be starved for a moment, and is let be.
+                if stopped && self.keepalived_runs() && self.state == State::Primary {
+                    actions.push(event("keepalived_stopped", "it is killed".to_owned()));
+                    actions.push(Action::Kill);
+                }
+                String::new()
+            }
             Input::Found(program, configuration) => {
                 if program == Program::Keepalived {
                     self.facts.keepalived = Liveness::Running;

@@ -158,6 +158,7 @@ fn words(action: &Action) -> String {
         Action::Reload(text) => format!("reload {text}"),
         Action::Clear => "clear".to_owned(),
         Action::Resign => "resign".to_owned(),
+        Action::Kill => "kill".to_owned(),
         Action::Announce(places) => format!("announce {}", places.len()),
         Action::Remove => "remove".to_owned(),
     }
@@ -325,6 +326,18 @@ fn a_killed_keepalived_is_told_cleared_and_started_again_at_once() {
         Input::Started(Program::Keepalived),
         &["started keepalived", "state fault > backup"],
     );
+}
+
+#[test]
+fn a_stopped_keepalived_of_the_primary_is_killed_and_a_late_one_let_be() {
+    let mut story = Story::primary(Has::default());
+    story.does_only(Input::Stalled { stopped: false }, &[]);
+    story.does_only(
+        Input::Stalled { stopped: true },
+        &["keepalived_stopped", "kill"],
+    );
+    let mut story = Story::backup(Has::default());
+    story.does_only(Input::Stalled { stopped: true }, &[]);
 }
 
 #[test]

@@ -178,23 +178,18 @@ pub fn adopt(directory: &Dir, paths: &Paths, namespace: &Namespace) -> Result<Op
     }
 }
 
-/// The VRRP process of a keepalived; `None` while it has none.
+/// The VRRP process that runs with these files in this namespace, whosever child it
+/// is.
 ///
 /// # Errors
 ///
 /// As [`adopt`].
-pub fn vrrp_child(
-    parent: &Process,
+pub fn vrrp_process(
     directory: &Dir,
     paths: &Paths,
     namespace: &Namespace,
 ) -> Result<Option<Process>> {
-    let identity = identity(paths, namespace)?;
-    let Some(child) = any_vrrp_process(directory, paths, &identity)? else {
-        return Ok(None);
-    };
-    let is_its_child = child.parent()? == Some(parent.pid());
-    Ok(is_its_child.then_some(child))
+    any_vrrp_process(directory, paths, &identity(paths, namespace)?)
 }
 
 /// Clears the way for [`start`]: ends a VRRP process that lost its parent, and

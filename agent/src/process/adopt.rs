@@ -76,20 +76,35 @@ pub fn adopt_by_pid_file(dir: &Dir, name: &str, identity: &Identity<'_>) -> Resu
     }
 }
 
-/// The id of a process's parent; `None` where the process is gone.
+/// The id of a process's parent; `None` where it is gone.
 pub(super) fn parent(pid: i32) -> Result<Option<i32>> {
+    let Some(stat) = stat(pid)? else {
+        return Ok(None);
+    };
+    let parent = stat.split_whitespace().nth(1);
+    parent
+        .and_then(|parent| parent.parse().ok())
+        .with_context(|| format!("/proc/{pid}/stat: expected the id of a parent"))
+        .map(Some)
+}
+
+/// Whether a process is stopped (SIGSTOP, or a tracer); `None` where it is gone.
+pub(super) fn is_stopped(pid: i32) -> Result<Option<bool>> {
+    let stat = stat(pid)?;
+    Ok(stat.map(|stat| stat.trim_start().starts_with(['T', 't'])))
+}
+
+/// What the kernel says of a process, from its state on; `None` where it is gone.
+fn stat(pid: i32) -> Result<Option<String>> {
     let Some(stat) = read(pid, "stat")? else {
         return Ok(None);
     };
     // The name is in brackets and may hold any character; state and parent follow.
     let stat = String::from_utf8_lossy(&stat);
-    let parent = stat
+    let (_, rest) = stat
         .rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_whitespace().nth(1))
-        .and_then(|parent| parent.parse().ok());
-    parent
-        .with_context(|| format!("/proc/{pid}/stat: expected the id of a parent"))
-        .map(Some)
+        .with_context(|| format!("/proc/{pid}/stat: expected a name in brackets"))?;
+    Ok(Some(rest.to_owned()))
 }
 
 /// Decimal digits and perhaps a line end.

@@ -10,6 +10,7 @@ use crate::report::words::sentence;
 
 use super::daemon::Daemon;
 use super::member::Member;
+use super::programs;
 
 impl Daemon {
     /// Whether [`Self::attach_one`] has something to do.
@@ -66,6 +67,10 @@ impl Daemon {
         };
         self.note(id, event.time_ns, kind_name(kind), &sentence(event));
         self.suspect_two_primaries(id, kind, event);
+        if kind == EventKind::LocalStalled {
+            let stopped = self.is_keepalived_stopped(id);
+            self.input_at(id, event.time_ns, Input::Stalled { stopped });
+        }
         let adverts = match kind {
             EventKind::LocalMaster | EventKind::LocalResumed => Adverts::Sent,
             EventKind::LocalResigned => Adverts::Resigned,
@@ -97,6 +102,22 @@ impl Daemon {
                 "dual_primary_suspected",
                 &sentence(event),
             );
+        }
+    }
+
+    /// Whether a router's VRRP process has been stopped, and cannot send adverts.
+    fn is_keepalived_stopped(&mut self, id: &RouterId) -> bool {
+        let Some(stage) = self.stage(id) else {
+            return false;
+        };
+        let stopped = programs::vrrp_process(&stage)
+            .and_then(|process| process.map_or(Ok(None), |process| process.is_stopped()));
+        match stopped {
+            Ok(stopped) => stopped.unwrap_or(false),
+            Err(error) => {
+                self.trouble(id, &error.context("look at keepalived"));
+                false
+            }
         }
     }
 }

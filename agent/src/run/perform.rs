@@ -88,6 +88,14 @@ impl Daemon {
                     self.trouble(id, &error.context("remove what a dead keepalived left"));
                 }
             }
+            Action::Kill => {
+                let keepalived = self.process(id, Program::Keepalived);
+                if let (Some(stage), Some(keepalived)) = (self.stage(id), keepalived)
+                    && let Err(error) = programs::kill(&stage, &keepalived)
+                {
+                    self.trouble(id, &error.context("kill a stopped keepalived"));
+                }
+            }
             Action::Resign => self.resign(id),
             Action::Announce(places) => self.announce(id, &places),
             Action::Remove => {

@@ -324,6 +324,22 @@ pub(super) fn stop(plan: &Plan, program: Program, process: Rc<Process>) -> Job {
     })
 }
 
+/// The VRRP process of a managed router's keepalived, whoever's child it is.
+pub(super) fn vrrp_process(stage: &Stage) -> Result<Option<Process>> {
+    keepalived::vrrp_process(&stage.base, &stage.paths(), &stage.namespace)
+}
+
+/// Kills both processes of a keepalived, the child first: its parent, which may not be
+/// stopped, would start another.
+pub(super) fn kill(stage: &Stage, parent: &Process) -> Result<()> {
+    let child = vrrp_process(stage)?;
+    parent.signal(Signal::STOP)?;
+    if let Some(child) = child {
+        child.signal(Signal::KILL)?;
+    }
+    parent.signal(Signal::KILL).map(drop)
+}
+
 /// Has conntrackd take the connections of the other router, or give its own.
 pub(super) fn synchronise(stage: Stage, state: Published) -> Job {
     Box::pin(async move {
