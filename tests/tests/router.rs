@@ -12,6 +12,7 @@ use lab::netns::Namespace;
 use lab::require::{Need, require};
 use lab::router::{Declaration, Host, Topology};
 use lab::wait;
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -49,10 +50,11 @@ mod hostile;
 #[path = "router/attached.rs"]
 mod attached;
 
-/// How long something may take that follows at once.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long something may take that follows at once: where namespaces are removed by others, the
+/// kernel lets everybody wait who configures a network.
+const LIMIT: Duration = Duration::from_secs(30);
 /// How long a first router may take to be the primary, of the longest timers here.
-const ELECTION: Duration = Duration::from_secs(20);
+const ELECTION: Duration = Duration::from_secs(40);
 
 /// Runs one test at a time, for a starting agent tidies up after killed ones, and checks that
 /// it leaves nothing. `tools` are those that not every test here needs.
@@ -142,9 +144,12 @@ fn wait_started(daemon: &Daemon, id: &str, program: &str) {
 /// Waits until a router that was deleted is gone.
 fn wait_gone(daemon: &Daemon, id: &str) {
     wait::until("the end of the router", LIMIT, || {
-        match daemon.file(id, "").exists() {
-            false => Ok(()),
-            true => Err("its directory".into()),
+        let listed = daemon.list().map_err(|error| format!("{error:#}"))?;
+        let routers = listed["routers"].as_array().into_iter().flatten();
+        let there = routers.filter(|router| router["id"] == id).count();
+        match (there, daemon.file(id, "").exists()) {
+            (0, false) => Ok(()),
+            _ => Err(listed.to_string()),
         }
     })
     .unwrap();
@@ -156,10 +161,18 @@ fn events(daemon: &Daemon, from: usize, name: &str) -> Vec<Value> {
     events.filter(|event| event["event"] == name).collect()
 }
 
+/// The process ids of a router's keepalived and its VRRP process, once it has told them.
+fn keepalived(daemon: &Daemon, id: &str) -> [Pid; 2] {
+    let pids = wait::until("keepalived's pid files", LIMIT, || {
+        daemon.keepalived(id).map_err(|error| format!("{error:#}"))
+    });
+    pids.unwrap()
+}
+
 /// The processes of a daemon's routers that have this name.
 fn named(daemon: &Daemon, name: &str) -> Vec<i32> {
     let left = daemon.left_running().unwrap().into_iter();
-    left.map(nix::unistd::Pid::as_raw)
+    left.map(Pid::as_raw)
         .filter(|pid| {
             let found = std::fs::read_to_string(format!("/proc/{pid}/comm"));
             found.is_ok_and(|found| found.trim() == name)

@@ -1,6 +1,6 @@
 //! What keepalived is told, and how often.
 
-use crate::{LIMIT, Stage, alone, at_ns, events, ms};
+use crate::{LIMIT, Stage, alone, at_ns, events, keepalived, ms};
 use keepfast::config::{Keepalived, file};
 use keepfast::keepalived::render::{Features, Paths, render};
 use lab::capture::{Capture, Recording, VRRP};
@@ -114,7 +114,7 @@ fn a16_a_burst_of_addresses_is_reloaded_at_most_once_in_its_time_and_loses_nothi
         let stage = Stage::start(1, |host, _| every_second(Declaration::neutron(host)));
         let daemon = &stage.daemons[0];
         let before = daemon.events("r").unwrap().len();
-        let pid = daemon.keepalived("r").unwrap();
+        let pid = keepalived(daemon, "r");
         let client = &stage.topology.client;
         let period = Duration::from_millis(5);
         let prober = Prober::start_every(client, "10.0.0.1".parse().unwrap(), period).unwrap();
