@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::process::{capture, run, step};
 
 /// The peers and tools that the lab starts.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 15] = [
     "bpftool",
     "conntrack",
     "conntrackd",
@@ -22,6 +22,7 @@ const PACKAGES: [&str; 14] = [
     "keepalived",
     "nftables",
     "procps",
+    "python3",
     "radvd",
     "tcpdump",
     "tshark",
