@@ -107,7 +107,9 @@ fn belongings(daemon: &Daemon) -> BTreeSet<String> {
     let pins = format!("/sys/fs/bpf/keepfast/run-{pid}");
     list("pin", Path::new(&pins));
     list("namespace", Path::new("/run/netns"));
-    things.retain(|thing| !thing.starts_with("namespace ") || thing.contains("kf-"));
+    // Others may run beside this test.
+    let own = format!("namespace kf-{}-", std::process::id());
+    things.retain(|thing| !thing.starts_with("namespace ") || thing.starts_with(&own));
     let left = daemon.left_running().unwrap().into_iter();
     things.extend(left.map(|pid| format!("process {pid}")));
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();

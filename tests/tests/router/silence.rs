@@ -45,6 +45,10 @@ fn declaration(host: &Host, address: u8) -> Declaration {
     }
 }
 
+/// How long after the primary address went keepalived may still be at the others, on a machine
+/// that is busy.
+const UNDER_WAY_MS: f64 = 250.0;
+
 /// After a demotion the kernel itself says, for up to a second, that it leaves the groups of all
 /// routers; nothing else passes.
 #[test]
@@ -122,7 +126,10 @@ fn a19_a_backup_sends_nothing_into_its_networks() {
             );
             assert_eq!(early, 0, "{all:#?}");
             assert!(all.len() > early, "a primary that says nothing");
-            let late = after.iter().filter(|(_, _, leaves)| !leaves);
+            // What was being sent as the primary address went is no backup's word.
+            let late = after
+                .iter()
+                .filter(|(after_ms, _, leaves)| !leaves && *after_ms > UNDER_WAY_MS);
             assert_eq!(late.count(), 0, "{after:#?}");
         }
     });
