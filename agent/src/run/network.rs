@@ -11,12 +11,13 @@ use crate::config::secret::Secret;
 use crate::config::{AuthenticationKind, Cidr, InterfaceName, Managed};
 use crate::engine::{Place, Published};
 use crate::files::Dir;
-use crate::keepalived::render;
+use crate::keepalived::{read, render};
 use crate::network::announce::{self, Announcement};
 use crate::network::resign::Resignation;
 use crate::network::sysctl;
 
 use super::jobs::{Job, Outcome};
+use super::programs;
 use super::site::Site;
 
 /// Where the addresses are noted that were added here, so that they go with the
@@ -111,6 +112,29 @@ pub(super) fn clear(site: &Site, places: &[Place], managed: &Managed) -> Result<
         }
     }
     Ok(())
+}
+
+/// The virtual addresses of the configuration on disk. A keepalived that died before it
+/// read a newer one had these, whatever is declared since.
+pub(super) fn installed(directory: &Dir) -> Result<Vec<Place>> {
+    let Some(text) = programs::installed(directory)? else {
+        return Ok(Vec::new());
+    };
+    let file = read::Source {
+        path: directory.path().join("keepalived.conf"),
+        text: text.to_string(),
+    };
+    // What keepfast writes includes nothing.
+    let instances = read::read(&file, |_, _| Ok(Vec::new()))?;
+    let addresses = instances
+        .into_iter()
+        .flat_map(|it| it.addresses.into_iter().chain(it.excluded_addresses));
+    Ok(addresses
+        .map(|it| Place {
+            interface: it.interface,
+            address: it.address,
+        })
+        .collect())
 }
 
 /// Removes the addresses that were added for a router.

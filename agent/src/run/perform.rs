@@ -77,12 +77,13 @@ impl Daemon {
             }
             Action::Clear => {
                 let outcome = self.members.get(id).and_then(|member| {
-                    let places = &member.plan().addresses;
-                    Some(network::clear(
-                        self.site(member)?,
-                        places,
-                        member.managed()?,
-                    ))
+                    let (site, managed) = (self.site(member)?, member.managed()?);
+                    let mut places = member.plan().addresses.clone();
+                    let installed = network::installed(&member.directory);
+                    Some(installed.and_then(|installed| {
+                        places.extend(installed);
+                        network::clear(site, &places, managed)
+                    }))
                 });
                 if let Some(Err(error)) = outcome {
                     self.trouble(id, &error.context("remove what a dead keepalived left"));
