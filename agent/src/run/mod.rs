@@ -85,6 +85,10 @@ const FIRST_TOLD: Duration = Duration::from_millis(100);
 /// Changes of network configuration that wait to be looked at.
 const CHANGES: usize = 4096;
 
+/// How long a killed daemon may seem to live on, and how often that is looked at.
+const LOCK_LIMIT: Duration = Duration::from_secs(1);
+const LOCK_STEP: Duration = Duration::from_millis(5);
+
 /// Where network namespaces have their names.
 const NAMESPACES: &str = "/run/netns";
 
@@ -209,16 +213,26 @@ async fn serve(args: &RunArgs) -> Result<()> {
 
 /// Holds the directory for this daemon.
 fn lock(path: &Path) -> Result<Flock<std::fs::File>> {
-    let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-            bail!(
-                "another keepfast looks after the routers in {}",
-                path.display()
-            )
+    let mut file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+    let end = std::time::Instant::now() + LOCK_LIMIT;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            // What a killed daemon was about to start holds it until it is started.
+            Err((again, nix::errno::Errno::EWOULDBLOCK)) if std::time::Instant::now() < end => {
+                file = again;
+                std::thread::sleep(LOCK_STEP);
+            }
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+                bail!(
+                    "another keepfast looks after the routers in {}",
+                    path.display()
+                )
+            }
+            Err((_, error)) => {
+                return Err(error).with_context(|| format!("lock {}", path.display()));
+            }
         }
-        Err((_, error)) => Err(error).with_context(|| format!("lock {}", path.display())),
     }
 }
 
