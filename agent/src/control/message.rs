@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::exit::BadInput;
+use crate::exit;
 
 /// The most bytes that a request may have, with its end of line.
 pub const MOST_REQUEST: usize = 1024 * 1024;
@@ -100,7 +100,7 @@ impl Reply {
 
 impl From<&anyhow::Error> for Reply {
     fn from(error: &anyhow::Error) -> Self {
-        let kind = if error.chain().any(|cause| cause.is::<BadInput>()) {
+        let kind = if exit::code(error) == exit::USAGE {
             ErrorKind::BadInput
         } else {
             ErrorKind::Failure
