@@ -1,6 +1,8 @@
 //! How routers come and go: what they wait for, whom they leave alone, what is left of them.
 
-use crate::{LIMIT, alone, keepalived, named, shown, wait_becomes, wait_gone, wait_started};
+use crate::{
+    LIMIT, alone, keepalived, named, nothing_for, shown, wait_becomes, wait_gone, wait_started,
+};
 use lab::clock::monotonic_ns;
 use lab::daemon::Daemon;
 use lab::netns::Namespace;
@@ -92,7 +94,7 @@ fn a24_ten_routers_start_at_once() {
     });
 }
 
-/// What the daemon and its routers have: files, processes, descriptors, pins, namespaces.
+/// What the daemon and its routers have: files, processes, pins, namespaces.
 fn belongings(daemon: &Daemon) -> BTreeSet<String> {
     let mut things = BTreeSet::new();
     let mut list = |kind: &str, path: &Path| {
@@ -112,9 +114,15 @@ fn belongings(daemon: &Daemon) -> BTreeSet<String> {
     things.retain(|thing| !thing.starts_with("namespace ") || thing.starts_with(&own));
     let left = daemon.left_running().unwrap().into_iter();
     things.extend(left.map(|pid| format!("process {pid}")));
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    things.insert(format!("{descriptors} descriptors"));
     things
+}
+
+/// How many descriptors the daemon has open, once it has let go of the processes that it stopped:
+/// it holds them for as long as they may take to end.
+fn descriptors(daemon: &Daemon) -> usize {
+    nothing_for(Duration::from_secs(6));
+    let pid = daemon.pid().unwrap();
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
 fn wait_belongings(daemon: &Daemon, expected: &BTreeSet<String>) {
@@ -173,12 +181,14 @@ fn a26_a_router_that_goes_twenty_times_leaves_nothing_each_time() {
             wait_gone(&daemon, "r");
             // What is made once, for all routers, is there after the first one.
             match &expected {
-                None => expected = Some(belongings(&daemon)),
-                Some(expected) => wait_belongings(&daemon, expected),
+                None => expected = Some((belongings(&daemon), descriptors(&daemon))),
+                Some((expected, _)) => wait_belongings(&daemon, expected),
             }
             assert_eq!(configured(&host.namespace), before);
         }
-        println!("A26: left after each: {:?}", expected.unwrap());
+        let (left, open) = expected.unwrap();
+        println!("A26: left after each: {open} descriptors, {left:?}");
+        assert_eq!(descriptors(&daemon), open);
     });
 }
 
@@ -232,11 +242,12 @@ fn a26_a_namespace_that_was_made_for_a_router_goes_with_it() {
             daemon.delete("r").unwrap();
             wait_gone(&daemon, "r");
             match &expected {
-                None => expected = Some(belongings(&daemon)),
-                Some(expected) => wait_belongings(&daemon, expected),
+                None => expected = Some((belongings(&daemon), descriptors(&daemon))),
+                Some((expected, _)) => wait_belongings(&daemon, expected),
             }
             assert!(!Path::new("/run/netns").join(name).exists());
         }
+        assert_eq!(descriptors(&daemon), expected.unwrap().1);
     });
 }
 
