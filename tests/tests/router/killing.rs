@@ -28,6 +28,15 @@ impl Random {
     }
 }
 
+/// Tells [`flap`] to stop when it is dropped, by a test that fails too.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Has the router go up and down until told to stop; then it may be the primary.
 fn flap(rival: &Rival, stop: &AtomicBool, mut random: Random) {
     while !stop.load(Ordering::Relaxed) {
@@ -126,6 +135,7 @@ fn killed_at_any_moment_it_finds_its_way_back() {
             };
             thread::scope(|scope| {
                 scope.spawn(|| flap(&rival, &stop, flapping));
+                let _stop = Stop(&stop);
                 let end = Instant::now() + Duration::from_millis(random.next(600));
                 reload(&stage.daemons[0], &declaration, end, &mut random);
                 match crash {
@@ -140,7 +150,6 @@ fn killed_at_any_moment_it_finds_its_way_back() {
                     stage.daemons[0].crash_keepalived("r").unwrap();
                 }
                 stage.daemons[0].start().unwrap();
-                stop.store(true, Ordering::Relaxed);
             });
             crashes += u32::from(crash.is_some());
             let settling = Instant::now();
