@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use keepfast_common::event::Event;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tracing::{error, info};
 
 use crate::config::{Keepalived, NamespaceChoice, Router, RouterId};
@@ -22,7 +22,7 @@ use crate::report::clock::{ClockMapping, monotonic_ns};
 use super::jobs::{Chain, Jobs};
 use super::member::{FileVersion, Member};
 use super::plan::Planner;
-use super::programs::Stage;
+use super::programs::{self, Stage};
 use super::site::Site;
 
 /// All routers, and what they share.
@@ -48,6 +48,8 @@ pub(super) struct Daemon {
     /// for each takes milliseconds in which nothing else happens.
     pub(super) unattached: VecDeque<(usize, String)>,
     pub(super) shared: Shared,
+    /// Turns at keepalived's check of a configuration.
+    turns: Rc<Semaphore>,
     /// Events of the kernel that are to be looked at.
     pub(super) events: Vec<Event>,
     /// When each engine has something to do.
@@ -78,6 +80,7 @@ impl Daemon {
             changes,
             unattached: VecDeque::new(),
             shared: Shared::default(),
+            turns: Rc::new(Semaphore::new(programs::CHECKS)),
             events: Vec::new(),
             deadlines: BTreeSet::new(),
             actions: Vec::new(),
@@ -189,6 +192,7 @@ impl Daemon {
             namespace: Rc::clone(&site.namespace),
             base: Rc::clone(&self.base),
             directory: Rc::clone(&member.directory),
+            turns: Rc::clone(&self.turns),
             script: self.planner.check_script(member.plan()),
         })
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
@@ -32,6 +33,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How much of a configuration file is read.
 const CONFIGURATION_LIMIT: usize = 4 << 20;
 
+/// How many configurations are checked at once.
+pub(super) const CHECKS: usize = 8;
+
 /// keepalived's configuration while it is being checked.
 const CANDIDATE: &str = "keepalived.conf.candidate";
 
@@ -44,6 +48,8 @@ pub(super) struct Stage {
     pub(super) base: Rc<Dir>,
     /// The router's own directory.
     pub(super) directory: Rc<Dir>,
+    /// Turns at keepalived's check of a configuration.
+    pub(super) turns: Rc<Semaphore>,
     /// The check script: its name and text.
     pub(super) script: Option<(String, String)>,
 }
@@ -105,6 +111,8 @@ async fn install(stage: &Stage, text: &str) -> Result<()> {
     if let Some((name, script)) = &stage.script {
         stage.directory.replace(name, script.as_bytes(), 0o520)?;
     }
+    // Each check is a process: of a thousand at once none would be done in time.
+    let _turn = stage.turns.acquire().await?;
     let mode = stage.mode();
     stage.directory.replace(CANDIDATE, text.as_bytes(), mode)?;
     let checked = keepalived::check(&stage.namespace, &stage.file(CANDIDATE)).await;
