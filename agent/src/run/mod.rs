@@ -137,6 +137,9 @@ async fn serve(args: &RunArgs) -> Result<()> {
     let mut source: Option<Source> = None;
     let mut events: Vec<Event> = Vec::new();
     let mut reread: Option<Instant> = None;
+    // To attach to an interface takes milliseconds in which nothing else happens; as
+    // long is left for all else before the next one.
+    let mut next_attach = Some(Instant::now());
     let mut tick = interval(TICK);
     let mut slow_tick = interval(SLOW_TICK);
     let mut stand_in = interval(STAND_IN);
@@ -204,7 +207,12 @@ async fn serve(args: &RunArgs) -> Result<()> {
                     error!("stand in for refused timers: {error:#}");
                 }
             }
-            () = std::future::ready(()), if daemon.must_attach() => daemon.attach_one(),
+            () = at(next_attach), if daemon.must_attach() => {
+                let begun = Instant::now();
+                daemon.attach_one();
+                let ended = Instant::now();
+                next_attach = Some(ended + (ended - begun));
+            }
         }
     }
     info!("ending; the routers stay as they are");
