@@ -37,11 +37,12 @@ pub fn path() -> &'static PathBuf {
 }
 
 fn build() -> Result<PathBuf> {
-    // The test is target/<profile>/deps/<name>.
+    // A test is target/<profile>/deps/<name>, a program target/<profile>/<name>.
     let test = env::current_exe().context("find the running test")?;
     let folder = test
         .ancestors()
-        .nth(2)
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"))
         .context("find the test's target folder")?;
     let target = folder.parent().context("find the target folder")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
