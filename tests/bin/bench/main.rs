@@ -1,6 +1,7 @@
 //! Measures the kernel programs and the agent, and sets the numbers beside what was promised.
 //!
-//! `cargo xtask bench [cost] [latency] [timer] [scale]`, as root; all of them without a name.
+//! `cargo xtask bench [cost] [latency] [timer] [scale] [states] [storm] [fleet]`, as root; all of
+//! them without a name. The last three are of `keepfast run`.
 //! Prints tables and writes them as JSON to `target/bench/keepfast.json`. A target that is missed
 //! is told, not an error: it may be the machine's fault. A wrong, lost or missing event is one:
 //! told as a fault, and the exit status is then 1.
@@ -26,6 +27,15 @@ mod watch;
 /// Any agent, from outside.
 mod subject;
 
+/// What a process holds.
+mod held;
+
+/// Routers for `keepfast run`.
+mod attached;
+
+/// Who notices a change of state.
+mod sight;
+
 /// Percentiles.
 mod spread;
 
@@ -34,18 +44,24 @@ mod report;
 
 // The measurements.
 mod cost;
+mod fleet;
 mod latency;
 mod scale;
+mod states;
+mod storm;
 mod timer;
 
 /// A measurement's name and what does it.
 type Measurement = (&'static str, fn() -> Result<Findings>);
 
-const MEASUREMENTS: [Measurement; 4] = [
+const MEASUREMENTS: [Measurement; 7] = [
     ("cost", cost::measure),
     ("latency", latency::measure),
     ("timer", timer::measure),
     ("scale", scale::measure),
+    ("states", states::measure),
+    ("storm", storm::measure),
+    ("fleet", fleet::measure),
 ];
 
 fn main() -> ExitCode {
@@ -65,6 +81,12 @@ fn run() -> Result<ExitCode> {
         && first == scale::WATCH
     {
         scale::watch(namespaces)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some((first, words)) = arguments.split_first()
+        && first == sight::STAMP
+    {
+        sight::stamp(words)?;
         return Ok(ExitCode::SUCCESS);
     }
     let chosen = choose(&arguments)?;
@@ -96,7 +118,9 @@ fn choose(names: &[String]) -> Result<Vec<Measurement>> {
         .iter()
         .map(|name| match find(name) {
             Some(measurement) => Ok(measurement),
-            None => bail!("there is no {name}: expected cost, latency, timer or scale"),
+            None => bail!(
+                "there is no {name}: expected cost, latency, timer, scale, states, storm or fleet"
+            ),
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! A process that watches, seen from outside: what it holds, what it takes, what it prints.
 
+use crate::held;
 use anyhow::{Context, Result, bail};
 use lab::clock;
 use lab::workdir::WorkDir;
@@ -7,11 +8,9 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -84,7 +83,7 @@ impl Subject {
     /// As for [`Self::line`].
     pub(crate) fn links(&mut self) -> Result<usize> {
         self.check_runs()?;
-        self.count_files("anon_inode:bpf_link")
+        held::links(self.child.id())
     }
 
     fn check_runs(&mut self) -> Result<()> {
@@ -96,40 +95,12 @@ impl Subject {
 
     /// Its resident memory, in bytes.
     pub(crate) fn resident(&self) -> Result<u64> {
-        let status = fs::read_to_string(self.proc("status")).context("ask for its memory")?;
-        let kilobytes = field(&status, "VmRSS:").context("find its memory")?;
-        Ok(kilobytes * 1024)
+        held::resident(self.child.id())
     }
 
     /// What its maps and programs take in the kernel, in bytes.
     pub(crate) fn kernel_memory(&self) -> Result<u64> {
-        let mut objects = BTreeMap::new();
-        for entry in fs::read_dir(self.proc("fdinfo")).context("list its files")? {
-            // A file may be closed meanwhile.
-            let Ok(info) = fs::read_to_string(entry?.path()) else {
-                continue;
-            };
-            for kind in ["map_id:", "prog_id:"] {
-                // A link names its program too, but has no memory to tell of.
-                if let (Some(id), Some(bytes)) = (field(&info, kind), field(&info, "memlock:")) {
-                    objects.insert((kind, id), bytes);
-                }
-            }
-        }
-        Ok(objects.values().sum())
-    }
-
-    fn count_files(&self, target: &str) -> Result<usize> {
-        let mut count = 0;
-        for entry in fs::read_dir(self.proc("fd")).context("list its files")? {
-            let is = fs::read_link(entry?.path()).is_ok_and(|found| found.as_os_str() == target);
-            count += usize::from(is);
-        }
-        Ok(count)
-    }
-
-    fn proc(&self, file: &str) -> PathBuf {
-        format!("/proc/{}/{file}", self.child.id()).into()
+        held::kernel_memory(self.child.id())
     }
 
     fn complaints(&self) -> String {
@@ -162,10 +133,4 @@ impl Drop for Subject {
             eprintln!("end the process that watches: {error:#}");
         }
     }
-}
-
-/// The number behind `name` at the start of a line.
-fn field(text: &str, name: &str) -> Option<u64> {
-    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-    rest.split_whitespace().next()?.parse().ok()
 }
