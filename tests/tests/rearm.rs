@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use aya::maps::{HashMap, MapData};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
-use keepfast::kernel::{Kernel, LoadOptions, PinDirectory, Wire};
+use keepfast::kernel::{Kernel, PinDirectory, Wire};
+use keepfast::observe::Observer;
 use keepfast_common::event::EventKind;
 use keepfast_common::maps::{self as names, RouterKey, RouterSlot};
 use lab::require::{Need, require};
@@ -43,14 +44,13 @@ async fn the_agent_stands_in_for_a_refused_timer() {
     if !require(&[Need::Root]) {
         return;
     }
-    let pins = PinDirectory::create(&format!("test-rearm-{}", std::process::id())).unwrap();
-    let mut kernel = Kernel::load(&LoadOptions::default(), Some(&pins)).unwrap();
-    let mut events = kernel.take_events().unwrap();
-    track_one_advert(&mut kernel);
-    take_the_timers_away(&pins);
+    let name = format!("test-rearm-{}", std::process::id());
+    let (mut observer, mut source) = Observer::load(&name).unwrap();
+    track_one_advert(&mut observer.kernel);
+    take_the_timers_away(&observer.pins);
 
-    assert_eq!(kernel.maps().unarmed().unwrap().len(), 1);
-    assert_eq!(kernel.rearm().unwrap(), 1);
+    assert_eq!(observer.kernel.maps().unarmed().unwrap().len(), 1);
+    observer.stand_in().unwrap();
 
     // Whether the kernel gives it a timer now or refuses again: the agent goes on
     // looking after it, and each deadline is told once.
@@ -58,12 +58,18 @@ async fn the_agent_stands_in_for_a_refused_timer() {
     let down = EventKind::MasterDown;
     let all_told = async {
         while told.last() != Some(&Some(down)) {
-            let read = events.read(|event, _| told.push(EventKind::from_number(event.kind)));
-            if let Ok(outcome) = timeout(Duration::from_millis(50), read).await {
+            let mut events = Vec::new();
+            let next = observer.next(&mut source, &mut events);
+            if let Ok(outcome) = timeout(Duration::from_millis(50), next).await {
                 outcome.unwrap();
             }
-            take_the_timers_away(&pins);
-            kernel.rearm().unwrap();
+            told.extend(
+                events
+                    .iter()
+                    .map(|event| EventKind::from_number(event.kind)),
+            );
+            take_the_timers_away(&observer.pins);
+            observer.stand_in().unwrap();
         }
     };
     timeout(Duration::from_secs(10), all_told)

@@ -51,21 +51,29 @@ impl Maps {
             .with_context(|| format!("read map {}", names::ROUTERS))
     }
 
-    /// The virtual routers with a deadline for which no timer is armed.
+    /// The virtual routers with a deadline for which no timer is armed, and the
+    /// deadlines, CLOCK_MONOTONIC nanoseconds.
     ///
     /// # Errors
     ///
     /// The kernel refuses.
-    pub fn unarmed(&self) -> Result<Vec<RouterKey>> {
+    pub fn unarmed(&self) -> Result<Vec<(RouterKey, u64)>> {
         let mut unarmed = Vec::new();
         for element in self.routers.iter() {
             let (Wire(key), Wire(slot)) =
                 element.with_context(|| format!("read map {}", names::ROUTERS))?;
-            if slot.armed_ns == 0 && slot.state.next_deadline() != 0 {
-                unarmed.push(key);
-            }
+            unarmed.extend(unarmed_deadline(&slot).map(|due| (key, due)));
         }
         Ok(unarmed)
+    }
+
+    /// The deadline of a virtual router, if it has one and no timer is armed for it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn unarmed_deadline(&self, key: RouterKey) -> Result<Option<u64>> {
+        Ok(self.slot(key)?.as_ref().and_then(unarmed_deadline))
     }
 
     /// One virtual router, if it is tracked.
@@ -74,8 +82,12 @@ impl Maps {
     ///
     /// The kernel refuses.
     pub fn router(&self, key: RouterKey) -> Result<Option<VirtualRouter>> {
+        Ok(self.slot(key)?.map(|slot| slot.state))
+    }
+
+    fn slot(&self, key: RouterKey) -> Result<Option<RouterSlot>> {
         match self.routers.get(&Wire(key), 0) {
-            Ok(slot) => Ok(Some(slot.0.state)),
+            Ok(slot) => Ok(Some(slot.0)),
             Err(MapError::KeyNotFound) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("read map {}", names::ROUTERS)),
         }
@@ -145,6 +157,12 @@ impl Maps {
         }
         Ok(counters)
     }
+}
+
+/// The deadline for which no timer is armed, if there is one.
+fn unarmed_deadline(slot: &RouterSlot) -> Option<u64> {
+    let due = slot.state.next_deadline();
+    (slot.armed_ns == 0 && due != 0).then_some(due)
 }
 
 /// Removing what is not there is done.

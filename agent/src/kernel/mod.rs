@@ -25,7 +25,7 @@ use aya::programs::{
 use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use keepfast_common::maps as names;
-use keepfast_common::maps::NetnsOffsets;
+use keepfast_common::maps::{NetnsOffsets, RouterKey};
 use tracing::{debug, warn};
 
 /// The programs, as `cargo xtask build-ebpf` made them.
@@ -157,18 +157,28 @@ impl Kernel {
     /// The kernel cannot run the program.
     pub fn rearm(&mut self) -> Result<usize> {
         let unarmed = self.maps.unarmed()?;
-        for key in &unarmed {
-            // The shortest frame that a test run takes; the key is what counts.
-            let mut frame = [0; 64];
-            let key = bytemuck::bytes_of(key);
-            frame[..key.len()].copy_from_slice(key);
-            let mut options = TestRunOptions::new();
-            options.data_in = Some(&frame);
-            xdp(&mut self.ebpf, names::XDP_REARM)?
-                .test_run(options)
-                .context("stand in for a timer")?;
+        for (key, _) in &unarmed {
+            self.rearm_one(key)?;
         }
         Ok(unarmed.len())
+    }
+
+    /// Does so for one virtual router.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::rearm`].
+    pub fn rearm_one(&mut self, key: &RouterKey) -> Result<()> {
+        // The shortest frame that a test run takes; the key is what counts.
+        let mut frame = [0; 64];
+        let key = bytemuck::bytes_of(key);
+        frame[..key.len()].copy_from_slice(key);
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&frame);
+        xdp(&mut self.ebpf, names::XDP_REARM)?
+            .test_run(options)
+            .context("stand in for a timer")?;
+        Ok(())
     }
 
     fn xdp(&mut self) -> Result<&mut Xdp> {

@@ -3,7 +3,8 @@
 
 mod told;
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use keepfast_common::counter::Counter;
@@ -12,18 +13,27 @@ use keepfast_common::maps::RouterKey;
 use tracing::{enabled, info, warn};
 
 use crate::kernel::{DebugLines, Events, Kernel, LoadOptions, PinDirectory};
+use crate::report::clock::monotonic_ns;
 
 use told::Told;
 
 /// How often refused timers are stood in for.
 pub const STAND_IN: Duration = Duration::from_millis(50);
 
+const NO_MORE: &str = "the kernel refuses no timers any more";
+
+/// How often the kernel is asked again for the timers that it refused.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// The loaded programs, and what they have told.
 pub struct Observer {
     told: Told,
     batch: Vec<Event>,
-    /// Virtual routers without a timer, as of the last look.
-    refused: usize,
+    /// Virtual routers without a timer, and their deadlines, CLOCK_MONOTONIC
+    /// nanoseconds, as of the last look.
+    refused: BTreeMap<RouterKey, u64>,
+    /// When the kernel was last asked for timers.
+    asked: Instant,
     /// Events that the numbers of others show to be missing.
     missed: u64,
     /// Lost events that were told.
@@ -66,7 +76,8 @@ impl Observer {
         let observer = Self {
             told: Told::default(),
             batch: Vec::new(),
-            refused: 0,
+            refused: BTreeMap::new(),
+            asked: Instant::now(),
             missed: 0,
             loss_told: 0,
             kernel,
@@ -126,24 +137,55 @@ impl Observer {
 
     /// Whether [`Self::stand_in`] is to be called every [`STAND_IN`].
     #[must_use]
-    pub const fn must_stand_in(&self) -> bool {
-        self.refused != 0
+    pub fn must_stand_in(&self) -> bool {
+        !self.refused.is_empty()
     }
 
-    /// Stands in for the timers that the kernel refused.
+    /// Stands in for the timers that the kernel refused: has those deadlines looked at
+    /// that are due, and once a second asks the kernel for timers again.
     ///
     /// # Errors
     ///
     /// The kernel cannot be asked.
     pub fn stand_in(&mut self) -> Result<()> {
-        let refused = self.kernel.rearm()?;
-        if refused != 0 && self.refused == 0 {
+        if self.refused.is_empty() || self.asked.elapsed() >= ASK_AGAIN {
+            return self.ask_for_timers();
+        }
+        let now = monotonic_ns()?;
+        let due = self.refused.iter().filter(|(_, due)| **due <= now);
+        let due: Vec<RouterKey> = due.map(|(key, _)| *key).collect();
+        for key in due {
+            // An advert may have moved it, or have got a timer for it.
+            let mut deadline = self.kernel.maps().unarmed_deadline(key)?;
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.kernel.rearm_one(&key)?;
+                deadline = self.kernel.maps().unarmed_deadline(key)?;
+            }
+            match deadline {
+                Some(deadline) => self.refused.insert(key, deadline),
+                None => self.refused.remove(&key),
+            };
+        }
+        if self.refused.is_empty() {
+            info!("{NO_MORE}");
+        }
+        Ok(())
+    }
+
+    fn ask_for_timers(&mut self) -> Result<()> {
+        let before = self.refused.len();
+        self.asked = Instant::now();
+        self.refused.clear();
+        if self.kernel.rearm()? != 0 {
+            self.refused.extend(self.kernel.maps().unarmed()?);
+        }
+        let refused = self.refused.len();
+        if refused != 0 && before == 0 {
             let step = STAND_IN.as_millis();
             warn!("the kernel refused {refused} timers; deadlines there are kept to {step} ms");
-        } else if refused == 0 && self.refused != 0 {
-            info!("the kernel refuses no timers any more");
+        } else if refused == 0 && before != 0 {
+            info!("{NO_MORE}");
         }
-        self.refused = refused;
         Ok(())
     }
 
