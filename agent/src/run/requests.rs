@@ -188,10 +188,16 @@ impl Daemon {
     fn line(&self, member: &Member) -> Value {
         let engine = &member.engine;
         let plan = member.plan();
-        let keepalived = engine
+        let phase = engine
             .programs()
-            .find(|(program, _)| *program == Program::Keepalived)
-            .map_or("-", |(_, phase)| phase);
+            .find(|(program, _)| *program == Program::Keepalived);
+        // Somebody else's is held while it runs, if its process id is known.
+        let held = member.processes.contains_key(&Program::Keepalived);
+        let keepalived = match phase {
+            Some((_, phase)) => phase,
+            None if held => "running",
+            None => "-",
+        };
         json!({
             "id": member.id.as_str(),
             "state": engine.state().as_str(),

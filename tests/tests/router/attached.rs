@@ -7,6 +7,7 @@ use lab::keepalived::{Config, Instance};
 use lab::listener::Listener;
 use lab::process::{self, Process};
 use lab::router::{HA, Topology};
+use lab::wait;
 use lab::workdir::WorkDir;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -60,8 +61,14 @@ fn an_attached_keepalived_is_followed_and_not_touched() {
         daemon.apply(&toml).unwrap();
         daemon.wait_state("r", "primary", LIMIT).unwrap();
         wait_becomes(&daemon, 0, "primary");
-        let shown = daemon.show("r").unwrap();
-        assert_eq!(shown["mode"], "attached");
+        let shown = wait::until("its keepalived followed", LIMIT, || {
+            let shown = daemon.show("r").map_err(|error| format!("{error:#}"))?;
+            match shown["keepalived"].as_str() {
+                Some("running") => Ok(shown),
+                _ => Err(shown.to_string()),
+            }
+        });
+        assert_eq!(shown.unwrap()["mode"], "attached");
         let addresses = Addresses::listen(namespace).unwrap();
 
         // Frozen, then killed, so that nobody removes its addresses.
