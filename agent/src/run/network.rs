@@ -114,27 +114,26 @@ pub(super) fn clear(site: &Site, places: &[Place], managed: &Managed) -> Result<
     Ok(())
 }
 
-/// The virtual addresses of the configuration on disk. A keepalived that died before it
+/// The virtual addresses of the configurations on disk. A keepalived that died before it
 /// read a newer one had these, whatever is declared since.
 pub(super) fn installed(directory: &Dir) -> Result<Vec<Place>> {
-    let Some(text) = programs::installed(directory)? else {
-        return Ok(Vec::new());
-    };
-    let file = read::Source {
-        path: directory.path().join("keepalived.conf"),
-        text: text.to_string(),
-    };
-    // What keepfast writes includes nothing.
-    let instances = read::read(&file, |_, _| Ok(Vec::new()))?;
-    let addresses = instances
-        .into_iter()
-        .flat_map(|it| it.addresses.into_iter().chain(it.excluded_addresses));
-    Ok(addresses
-        .map(|it| Place {
+    let mut places = Vec::new();
+    for text in programs::configurations(directory)?.into_iter().flatten() {
+        let file = read::Source {
+            path: directory.path().join("keepalived.conf"),
+            text,
+        };
+        // What keepfast writes includes nothing.
+        let instances = read::read(&file, |_, _| Ok(Vec::new()))?;
+        let addresses = instances
+            .into_iter()
+            .flat_map(|it| it.addresses.into_iter().chain(it.excluded_addresses));
+        places.extend(addresses.map(|it| Place {
             interface: it.interface,
             address: it.address,
-        })
-        .collect())
+        }));
+    }
+    Ok(places)
 }
 
 /// Removes the addresses that were added for a router.

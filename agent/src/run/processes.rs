@@ -42,7 +42,7 @@ impl Daemon {
     ) {
         info!(router = %id, pid = process.pid(), "found {program} running");
         let text = match program {
-            Program::Keepalived => programs::installed(&stage.directory).unwrap_or(None),
+            Program::Keepalived => programs::loaded(&stage.directory).unwrap_or(None),
             _ => None,
         };
         self.hold(id, program, process);

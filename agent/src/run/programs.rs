@@ -39,6 +39,16 @@ pub(super) const CHECKS: usize = 8;
 /// keepalived's configuration while it is being checked.
 const CANDIDATE: &str = "keepalived.conf.candidate";
 
+/// What it was told before, until it was told otherwise. An agent that is killed in
+/// between leaves it: then it is not known which of both keepalived has.
+const BEFORE: &str = "keepalived.conf.before";
+
+/// How long keepalived has to read what it is told to.
+const READING: Duration = Duration::from_millis(50);
+
+/// keepalived's configuration.
+const CONFIGURATION: &str = "keepalived.conf";
+
 /// What is needed to run a router's programs.
 #[derive(Clone)]
 pub(super) struct Stage {
@@ -79,7 +89,9 @@ pub(super) fn start_keepalived(stage: Stage, text: std::sync::Arc<str>) -> Job {
             let paths = stage.paths();
             keepalived::kill_orphan(&stage.base, &paths, &stage.namespace).await?;
             install(&stage, &text).await?;
-            keepalived::start(&stage.namespace, &paths, false)
+            let process = keepalived::start(&stage.namespace, &paths, false)?;
+            stage.directory.remove(BEFORE)?;
+            Ok(process)
         };
         let started = started.await.map(Rc::new).map_err(in_words);
         Outcome::Started(Program::Keepalived, started)
@@ -100,7 +112,8 @@ pub(super) fn reload(stage: Stage, text: std::sync::Arc<str>, process: Option<Rc
             let process = process.context("keepalived does not run")?;
             let sent = process.signal(Signal::HUP)?;
             ensure!(sent, "keepalived has ended");
-            Ok(())
+            sleep(READING).await;
+            stage.directory.remove(BEFORE).map(drop)
         };
         Outcome::Reloaded(reloaded.await.map_err(in_words))
     })
@@ -118,9 +131,15 @@ async fn install(stage: &Stage, text: &str) -> Result<()> {
     let checked = keepalived::check(&stage.namespace, &stage.file(CANDIDATE)).await;
     stage.directory.remove(CANDIDATE)?;
     checked?;
+    if stage.directory.read(BEFORE, CONFIGURATION_LIMIT)?.is_none()
+        && let Some(before) = stage.directory.read(CONFIGURATION, CONFIGURATION_LIMIT)?
+    {
+        // It may hold a password that this one does not.
+        stage.directory.replace(BEFORE, &before, 0o600)?;
+    }
     stage
         .directory
-        .replace("keepalived.conf", text.as_bytes(), mode)
+        .replace(CONFIGURATION, text.as_bytes(), mode)
 }
 
 /// Starts another program than keepalived.
@@ -287,12 +306,20 @@ pub(super) fn find(stage: &Stage, program: Program) -> Result<Option<Process>> {
     Ok(held(adoption))
 }
 
-/// The configuration that is on disk for keepalived.
-pub(super) fn installed(directory: &Dir) -> Result<Option<std::sync::Arc<str>>> {
-    let text = directory.read("keepalived.conf", CONFIGURATION_LIMIT)?;
-    Ok(text
-        .and_then(|text| String::from_utf8(text).ok())
-        .map(std::sync::Arc::from))
+/// The configuration that a running keepalived has; `None` where that is not certain.
+pub(super) fn loaded(directory: &Dir) -> Result<Option<std::sync::Arc<str>>> {
+    let [before, now] = configurations(directory)?;
+    Ok(now.filter(|_| before.is_none()).map(std::sync::Arc::from))
+}
+
+/// The configurations one of which keepalived has: an older one, if it may not have
+/// been told of the newer one, and that.
+pub(super) fn configurations(directory: &Dir) -> Result<[Option<String>; 2]> {
+    let read = |name| {
+        let text = directory.read(name, CONFIGURATION_LIMIT)?;
+        Ok::<_, anyhow::Error>(text.and_then(|text| String::from_utf8(text).ok()))
+    };
+    Ok([read(BEFORE)?, read(CONFIGURATION)?])
 }
 
 /// Waits until a process has ended.
