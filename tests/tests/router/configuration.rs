@@ -139,13 +139,6 @@ fn a16_a_burst_of_addresses_is_reloaded_at_most_once_in_its_time_and_loses_nothi
             }
         })
         .unwrap();
-        let reloads = events(daemon, before, "reloaded");
-        let times: Vec<f64> = reloads.iter().map(|it| ms(began_ns, at_ns(it))).collect();
-        println!("A16: burst of {burst_ms:.0} ms, reloads after {times:.0?} ms");
-        for pair in times.windows(2) {
-            let gap = pair[1] - pair[0];
-            assert!(gap >= 1500.0, "{gap} ms");
-        }
         let conf = fs::read_to_string(daemon.file("r", "keepalived.conf")).unwrap();
         assert!(conf.contains("203.0.113.10/32"), "{conf}");
 
@@ -159,7 +152,13 @@ fn a16_a_burst_of_addresses_is_reloaded_at_most_once_in_its_time_and_loses_nothi
             probes.probes.len()
         );
         assert_eq!(probes.lost(), 0);
-        assert_eq!(events(daemon, before, "reloaded").len(), times.len());
+        let reloads = events(daemon, before, "reloaded");
+        let times: Vec<f64> = reloads.iter().map(|it| ms(began_ns, at_ns(it))).collect();
+        println!("A16: burst of {burst_ms:.0} ms, reloads after {times:.0?} ms");
+        for pair in times.windows(2) {
+            let gap = pair[1] - pair[0];
+            assert!(gap >= 1500.0, "{gap} ms");
+        }
         assert_eq!(
             events(daemon, before, "state"),
             Vec::<serde_json::Value>::new()
