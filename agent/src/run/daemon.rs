@@ -20,9 +20,10 @@ use crate::observe::Observer;
 use crate::report::clock::{ClockMapping, monotonic_ns};
 
 use super::jobs::{Chain, Jobs};
+use super::keepalived;
 use super::member::{FileVersion, Member};
 use super::plan::Planner;
-use super::programs::{self, Stage};
+use super::programs::Stage;
 use super::site::Site;
 
 /// All routers, and what they share.
@@ -80,7 +81,7 @@ impl Daemon {
             changes,
             unattached: VecDeque::new(),
             shared: Shared::default(),
-            turns: Rc::new(Semaphore::new(programs::CHECKS)),
+            turns: Rc::new(Semaphore::new(keepalived::CHECKS)),
             events: Vec::new(),
             deadlines: BTreeSet::new(),
             actions: Vec::new(),

@@ -9,8 +9,8 @@ use crate::report::json::kind_name;
 use crate::report::words::sentence;
 
 use super::daemon::Daemon;
+use super::keepalived;
 use super::member::Member;
-use super::programs;
 
 impl Daemon {
     /// Whether [`Self::attach_one`] has something to do.
@@ -110,7 +110,7 @@ impl Daemon {
         let Some(stage) = self.stage(id) else {
             return false;
         };
-        let stopped = programs::vrrp_process(&stage)
+        let stopped = keepalived::vrrp_process(&stage)
             .and_then(|process| process.map_or(Ok(None), |process| process.is_stopped()));
         match stopped {
             Ok(stopped) => stopped.unwrap_or(false),

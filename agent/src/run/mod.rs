@@ -18,7 +18,7 @@
 //! Reading order: [`daemon`] (what owns all) and [`perform`] (what engines decide);
 //! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`heard`],
 //! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`]; what is
-//! done: [`network`], [`programs`], [`removal`], [`jobs`]; [`directory`].
+//! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`].
 
 mod daemon;
 mod perform;
@@ -36,6 +36,7 @@ mod plan;
 mod site;
 
 mod jobs;
+mod keepalived;
 mod network;
 mod programs;
 mod removal;
@@ -57,7 +58,6 @@ use crate::cli::RunArgs;
 use crate::control::Server;
 use crate::exit;
 use crate::files::Dir;
-use crate::keepalived::process as keepalived;
 use crate::keepalived::render::Features;
 use crate::network::monitor::Change;
 use crate::observe::{Observer, STAND_IN, Source};
@@ -246,7 +246,7 @@ fn lock(path: &Path) -> Result<Flock<std::fs::File>> {
 
 /// What the installed keepalived understands.
 async fn features() -> Features {
-    match keepalived::version().await {
+    match crate::keepalived::process::version().await {
         Ok(version) => Features::of_version(&version),
         Err(error) => {
             warn!("ask keepalived for its version: {error:#}");

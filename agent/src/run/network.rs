@@ -17,7 +17,7 @@ use crate::network::resign::Resignation;
 use crate::network::sysctl;
 
 use super::jobs::{Job, Outcome};
-use super::programs;
+use super::keepalived;
 use super::site::Site;
 
 /// Where the addresses are noted that were added here, so that they go with the
@@ -118,7 +118,7 @@ pub(super) fn clear(site: &Site, places: &[Place], managed: &Managed) -> Result<
 /// read a newer one had these, whatever is declared since.
 pub(super) fn installed(directory: &Dir) -> Result<Vec<Place>> {
     let mut places = Vec::new();
-    for text in programs::configurations(directory)?.into_iter().flatten() {
+    for text in keepalived::configurations(directory)?.into_iter().flatten() {
         let file = read::Source {
             path: directory.path().join("keepalived.conf"),
             text,

@@ -14,6 +14,7 @@ use crate::report::clock::monotonic_ns;
 
 use super::daemon::Daemon;
 use super::jobs::Job;
+use super::keepalived;
 use super::member::Member;
 use super::plan::password;
 use super::{network, programs, removal};
@@ -54,7 +55,7 @@ impl Daemon {
             Action::Note(Note::Event(name, detail)) => self.note(id, now, name, &detail),
             Action::StartKeepalived(text) => {
                 let job = match self.stage(id) {
-                    Some(stage) => programs::start_keepalived(stage, text),
+                    Some(stage) => keepalived::start(stage, text),
                     None => programs::homeless(Program::Keepalived),
                 };
                 self.chain(id, job);
@@ -68,7 +69,7 @@ impl Daemon {
             Action::Reload(text) => {
                 let process = self.process(id, Program::Keepalived);
                 match self.stage(id) {
-                    Some(stage) => self.chain(id, programs::reload(stage, text, process)),
+                    Some(stage) => self.chain(id, keepalived::reload(stage, text, process)),
                     None => {
                         let why = Err("its network namespace is gone".to_owned());
                         self.input(id, Input::Reloaded(why));
@@ -92,7 +93,7 @@ impl Daemon {
             Action::Kill => {
                 let keepalived = self.process(id, Program::Keepalived);
                 if let (Some(stage), Some(keepalived)) = (self.stage(id), keepalived)
-                    && let Err(error) = programs::kill(&stage, &keepalived)
+                    && let Err(error) = keepalived::kill(&stage, &keepalived)
                 {
                     self.trouble(id, &error.context("kill a stopped keepalived"));
                 }

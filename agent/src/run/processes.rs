@@ -10,6 +10,7 @@ use crate::process::Process;
 
 use super::daemon::Daemon;
 use super::jobs::{Done, Outcome};
+use super::keepalived;
 use super::programs::Stage;
 use super::{programs, removal};
 
@@ -42,7 +43,7 @@ impl Daemon {
     ) {
         info!(router = %id, pid = process.pid(), "found {program} running");
         let text = match program {
-            Program::Keepalived => programs::loaded(&stage.directory).unwrap_or(None),
+            Program::Keepalived => keepalived::loaded(&stage.directory).unwrap_or(None),
             _ => None,
         };
         self.hold(id, program, process);

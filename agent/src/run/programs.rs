@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
-use crate::config::{Attached, Child, Keepalived};
+use crate::config::{Child, Keepalived};
 use crate::engine::{Plan, Program, Published};
 use crate::files::Dir;
 use crate::helper::conntrackd;
@@ -30,25 +30,6 @@ const SOCKET_STEP: Duration = Duration::from_millis(10);
 /// How long keepalived and conntrackd have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How much of a configuration file is read.
-const CONFIGURATION_LIMIT: usize = 4 << 20;
-
-/// How many configurations are checked at once.
-pub(super) const CHECKS: usize = 8;
-
-/// keepalived's configuration while it is being checked.
-const CANDIDATE: &str = "keepalived.conf.candidate";
-
-/// What it was told before, until it was told otherwise. An agent that is killed in
-/// between leaves it: then it is not known which of both keepalived has.
-const BEFORE: &str = "keepalived.conf.before";
-
-/// How long keepalived has to read what it is told to.
-const READING: Duration = Duration::from_millis(50);
-
-/// keepalived's configuration.
-const CONFIGURATION: &str = "keepalived.conf";
-
 /// What is needed to run a router's programs.
 #[derive(Clone)]
 pub(super) struct Stage {
@@ -65,81 +46,26 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    fn paths(&self) -> keepalived::Paths {
+    pub(super) fn paths(&self) -> keepalived::Paths {
         keepalived::Paths::new(self.base.path(), &self.plan.router.id)
     }
 
     /// A configuration with a password is for root only; another one may be read by
     /// all, as Neutron's own may.
-    fn mode(&self) -> u32 {
+    pub(super) fn mode(&self) -> u32 {
         let secret = managed(&self.plan).is_some_and(|it| it.vrrp.authentication.is_some());
         if secret { 0o600 } else { 0o644 }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
-}
-
-/// Starts keepalived with this configuration, once that is accepted and nothing of
-/// an older keepalived is left.
-pub(super) fn start_keepalived(stage: Stage, text: std::sync::Arc<str>) -> Job {
-    Box::pin(async move {
-        let started = async {
-            let paths = stage.paths();
-            keepalived::kill_orphan(&stage.base, &paths, &stage.namespace).await?;
-            install(&stage, &text).await?;
-            let process = keepalived::start(&stage.namespace, &paths, false)?;
-            stage.directory.remove(BEFORE)?;
-            Ok(process)
-        };
-        let started = started.await.map(Rc::new).map_err(in_words);
-        Outcome::Started(Program::Keepalived, started)
-    })
 }
 
 /// Starts nothing: there is no namespace to start it in.
 pub(super) fn homeless(program: Program) -> Job {
     let why = "its network namespace is gone".to_owned();
     Box::pin(std::future::ready(Outcome::Started(program, Err(why))))
-}
-
-/// Has the running keepalived read this configuration, once that is accepted.
-pub(super) fn reload(stage: Stage, text: std::sync::Arc<str>, process: Option<Rc<Process>>) -> Job {
-    Box::pin(async move {
-        let reloaded = async {
-            install(&stage, &text).await?;
-            let process = process.context("keepalived does not run")?;
-            let sent = process.signal(Signal::HUP)?;
-            ensure!(sent, "keepalived has ended");
-            sleep(READING).await;
-            stage.directory.remove(BEFORE).map(drop)
-        };
-        Outcome::Reloaded(reloaded.await.map_err(in_words))
-    })
-}
-
-/// Puts a configuration in place that keepalived itself accepts.
-async fn install(stage: &Stage, text: &str) -> Result<()> {
-    if let Some((name, script)) = &stage.script {
-        stage.directory.replace(name, script.as_bytes(), 0o520)?;
-    }
-    // Each check is a process: of a thousand at once none would be done in time.
-    let _turn = stage.turns.acquire().await?;
-    let mode = stage.mode();
-    stage.directory.replace(CANDIDATE, text.as_bytes(), mode)?;
-    let checked = keepalived::check(&stage.namespace, &stage.file(CANDIDATE)).await;
-    stage.directory.remove(CANDIDATE)?;
-    checked?;
-    if stage.directory.read(BEFORE, CONFIGURATION_LIMIT)?.is_none()
-        && let Some(before) = stage.directory.read(CONFIGURATION, CONFIGURATION_LIMIT)?
-    {
-        // It may hold a password that this one does not.
-        stage.directory.replace(BEFORE, &before, 0o600)?;
-    }
-    stage
-        .directory
-        .replace(CONFIGURATION, text.as_bytes(), mode)
 }
 
 /// Starts another program than keepalived.
@@ -278,7 +204,7 @@ pub(super) fn find(stage: &Stage, program: Program) -> Result<Option<Process>> {
             Keepalived::Managed(_) => {
                 keepalived::adopt(&stage.base, &stage.paths(), &stage.namespace)
             }
-            Keepalived::Attached(attached) => find_stranger(attached),
+            Keepalived::Attached(attached) => super::keepalived::find_stranger(attached),
         };
     }
     let (name, argument) = match program {
@@ -304,22 +230,6 @@ pub(super) fn find(stage: &Stage, program: Program) -> Result<Option<Process>> {
     let file = pid_file(&stage.plan, program);
     let adoption = process::adopt_by_pid_file(&stage.directory, &file, &identity)?;
     Ok(held(adoption))
-}
-
-/// The configuration that a running keepalived has; `None` where that is not certain.
-pub(super) fn loaded(directory: &Dir) -> Result<Option<std::sync::Arc<str>>> {
-    let [before, now] = configurations(directory)?;
-    Ok(now.filter(|_| before.is_none()).map(std::sync::Arc::from))
-}
-
-/// The configurations one of which keepalived has: an older one, if it may not have
-/// been told of the newer one, and that.
-pub(super) fn configurations(directory: &Dir) -> Result<[Option<String>; 2]> {
-    let read = |name| {
-        let text = directory.read(name, CONFIGURATION_LIMIT)?;
-        Ok::<_, anyhow::Error>(text.and_then(|text| String::from_utf8(text).ok()))
-    };
-    Ok([read(BEFORE)?, read(CONFIGURATION)?])
 }
 
 /// Waits until a process has ended.
@@ -350,29 +260,15 @@ pub(super) fn stop(plan: &Plan, program: Program, process: Rc<Process>) -> Job {
     Box::pin(async move {
         // One that is gone already is what was asked for.
         if let Ok(true) = process.signal(signal) {
-            sleep(grace).await;
+            if timeout(grace, process.exited()).await.is_ok() {
+                return Outcome::Signalled;
+            }
             if let Err(error) = process.signal(Signal::KILL) {
                 warn!(pid = process.pid(), "kill: {error:#}");
             }
         }
         Outcome::Signalled
     })
-}
-
-/// The VRRP process of a managed router's keepalived, whoever's child it is.
-pub(super) fn vrrp_process(stage: &Stage) -> Result<Option<Process>> {
-    keepalived::vrrp_process(&stage.base, &stage.paths(), &stage.namespace)
-}
-
-/// Kills both processes of a keepalived, the child first: its parent, which may not be
-/// stopped, would start another.
-pub(super) fn kill(stage: &Stage, parent: &Process) -> Result<()> {
-    let child = vrrp_process(stage)?;
-    parent.signal(Signal::STOP)?;
-    if let Some(child) = child {
-        child.signal(Signal::KILL)?;
-    }
-    parent.signal(Signal::KILL).map(drop)
 }
 
 /// Has conntrackd take the connections of the other router, or give its own.
@@ -388,29 +284,8 @@ pub(super) fn synchronise(stage: Stage, state: Published) -> Job {
     })
 }
 
-/// Somebody else's keepalived, by the file with its process id.
-fn find_stranger(attached: &Attached) -> Result<Option<Process>> {
-    let Some(file) = &attached.pid_file else {
-        return Ok(None);
-    };
-    // The directory's name may well be a link: /var/run is one.
-    let folder = file.parent().context("a pid file in no directory")?;
-    let folder = folder
-        .canonicalize()
-        .with_context(|| format!("find {}", folder.display()))?;
-    let name = file.file_name().and_then(|name| name.to_str());
-    let name = name.context("a pid file without a name")?;
-    let identity = Identity {
-        name: "keepalived",
-        argument: None,
-        namespace: None,
-    };
-    let folder = Dir::open(&folder)?;
-    Ok(held(process::adopt_by_pid_file(&folder, name, &identity)?))
-}
-
 /// The process that is meant, if there is one.
-fn held(adoption: Adoption) -> Option<Process> {
+pub(super) fn held(adoption: Adoption) -> Option<Process> {
     match adoption {
         Adoption::Running(process) => Some(process),
         Adoption::Foreign(_) | Adoption::Gone | Adoption::NoFile => None,
@@ -421,6 +296,6 @@ fn words(list: &[&str]) -> Vec<OsString> {
     list.iter().map(OsString::from).collect()
 }
 
-fn in_words(error: anyhow::Error) -> String {
+pub(super) fn in_words(error: anyhow::Error) -> String {
     format!("{error:#}")
 }
