@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use keepfast_common::counter::Counter;
-use keepfast_common::event::Event;
+use keepfast_common::event::{Event, EventKind};
 use keepfast_common::maps::RouterKey;
 use tracing::{enabled, info, warn};
 
@@ -114,10 +114,12 @@ impl Observer {
         }
         // The CPUs' records enter the ring nearly, but not quite, in order of time.
         batch.sort_by_key(|event| event.time_ns);
+        let first = events.len();
         for event in batch.drain(..) {
             self.told.note(&event);
             events.push(event);
         }
+        self.notice_refusals(events.get(first..).unwrap_or_default())?;
         if lost != 0 {
             self.missed += lost;
             self.make_up_for_loss(events)?;
@@ -172,6 +174,31 @@ impl Observer {
         Ok(())
     }
 
+    /// A master that has just begun may have got no timer, and its first deadline comes
+    /// before the kernel is next asked.
+    fn notice_refusals(&mut self, events: &[Event]) -> Result<()> {
+        for event in events {
+            let Some(EventKind::MasterAppeared | EventKind::MasterChanged | EventKind::LocalMaster) =
+                EventKind::from_number(event.kind)
+            else {
+                continue;
+            };
+            let key = router_of(event);
+            if let Some(deadline) = self.kernel.maps().unarmed_deadline(key)? {
+                if self.refused.is_empty() {
+                    self.tell_refusals(1);
+                }
+                self.refused.insert(key, deadline);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_refusals(&self, count: usize) {
+        let step = STAND_IN.as_millis();
+        warn!("the kernel refused {count} timers; deadlines there are kept to {step} ms");
+    }
+
     fn ask_for_timers(&mut self) -> Result<()> {
         let before = self.refused.len();
         self.asked = Instant::now();
@@ -181,8 +208,7 @@ impl Observer {
         }
         let refused = self.refused.len();
         if refused != 0 && before == 0 {
-            let step = STAND_IN.as_millis();
-            warn!("the kernel refused {refused} timers; deadlines there are kept to {step} ms");
+            self.tell_refusals(refused);
         } else if refused == 0 && before != 0 {
             info!("{NO_MORE}");
         }

@@ -25,7 +25,7 @@ use keepfast_common::track::VirtualRouter;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use crate::cli::WatchArgs;
@@ -72,7 +72,10 @@ async fn watch(args: &WatchArgs) -> Result<()> {
     }
     watch.begin();
     let mut tick = interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stand_in = interval(STAND_IN);
+    for timer in [&mut tick, &mut stand_in] {
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
     loop {
         tokio::select! {
             biased;
@@ -81,7 +84,7 @@ async fn watch(args: &WatchArgs) -> Result<()> {
             outcome = watch.next_events(&mut source) => outcome?,
             Some(site) = changes.recv() => watch.reconcile(site).await?,
             _ = tick.tick() => watch.tick().await?,
-            () = sleep(STAND_IN), if watch.observer.must_stand_in() => watch.observer.stand_in()?,
+            _ = stand_in.tick(), if watch.observer.must_stand_in() => watch.observer.stand_in()?,
         }
     }
     debug!("detaching");
