@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
@@ -13,6 +12,7 @@ use super::mailbox::{Failure, Mailbox, Next, Verdict};
 use super::socket::Protocol;
 use super::{HookStatus, Shared, Transition, program, socket};
 use crate::config::{Hook, HookTarget, RouterId};
+use crate::report::clock::monotonic_ns;
 
 /// The longest pause between two attempts at a program.
 const PROGRAM_PAUSE: Duration = Duration::from_secs(5);
@@ -133,7 +133,7 @@ impl Courier {
         let state = transition.state.as_str();
         let mut mailbox = self.shelf.mailbox();
         match outcome {
-            Ok(()) => match mailbox.delivered(monotonic_ns()) {
+            Ok(()) => match mailbox.delivered(monotonic_ns().ok()) {
                 0 => debug!("router {router}: told hook {hook} {state}"),
                 failures => {
                     info!("router {router}: told hook {hook} {state} after {failures} failures");
@@ -157,12 +157,6 @@ impl Courier {
             }
         }
     }
-}
-
-/// CLOCK_MONOTONIC, unless it cannot be read.
-fn monotonic_ns() -> Option<u64> {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?;
-    u64::try_from(Duration::from(time).as_nanos()).ok()
 }
 
 #[cfg(test)]

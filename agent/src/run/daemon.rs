@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Result;
-use keepfast_common::event::Event;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{error, info};
 
@@ -51,8 +50,6 @@ pub(super) struct Daemon {
     pub(super) shared: Shared,
     /// Turns at keepalived's check of a configuration.
     turns: Rc<Semaphore>,
-    /// Events of the kernel that are to be looked at.
-    pub(super) events: Vec<Event>,
     /// When each engine has something to do.
     pub(super) deadlines: BTreeSet<(Nanos, RouterId)>,
     /// Reused by every step.
@@ -82,7 +79,6 @@ impl Daemon {
             unattached: VecDeque::new(),
             shared: Shared::default(),
             turns: Rc::new(Semaphore::new(keepalived::CHECKS)),
-            events: Vec::new(),
             deadlines: BTreeSet::new(),
             actions: Vec::new(),
         })

@@ -32,8 +32,7 @@ impl Daemon {
 
     /// Takes the kernel's events.
     pub(super) fn take_events(&mut self, events: &mut Vec<Event>) {
-        self.events.append(events);
-        for event in std::mem::take(&mut self.events) {
+        for event in events.drain(..) {
             let site = self
                 .sites
                 .iter()

@@ -7,7 +7,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{Managed, Profile, Router, VirtualRoute};
+use crate::config::{AuthenticationKind, Managed, Profile, Router, VirtualRoute, Vrrp};
+use crate::lines::Lines;
 
 mod check;
 
@@ -68,6 +69,21 @@ pub fn render(
         Profile::Neutron => neutron::render(managed, secret, paths, features),
         Profile::Plain => plain::render(router, managed, secret, paths, features),
     }
+}
+
+/// How adverts are authenticated; without a password, not at all.
+fn authentication(lines: &mut Lines, vrrp: &Vrrp, secret: Option<&str>) {
+    let (Some(authentication), Some(secret)) = (&vrrp.authentication, secret) else {
+        return;
+    };
+    let kind = match authentication.kind {
+        AuthenticationKind::Pass => "PASS",
+        AuthenticationKind::Ah => "AH",
+    };
+    lines.block("authentication", |lines| {
+        lines.line(format_args!("auth_type {kind}"));
+        lines.line(format_args!("auth_pass {secret}"));
+    });
 }
 
 /// Whole seconds, or seconds and hundredths.

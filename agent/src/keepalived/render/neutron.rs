@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Features, Paths, seconds, way};
-use crate::config::{AuthenticationKind, Cidr, Managed, VirtualAddress, VirtualRoute};
+use super::{Features, Paths, authentication, seconds, way};
+use crate::config::{Cidr, Managed, VirtualAddress, VirtualRoute};
 use crate::lines::Lines;
 
 /// The keepalived.conf of a router.
@@ -65,16 +65,7 @@ fn instance(lines: &mut Lines, managed: &Managed, secret: Option<&str>) {
         lines.line("nopreempt");
     }
     lines.line(format_args!("advert_int {}", seconds(vrrp.advert_interval)));
-    if let (Some(authentication), Some(secret)) = (&vrrp.authentication, secret) {
-        let kind = match authentication.kind {
-            AuthenticationKind::Pass => "PASS",
-            AuthenticationKind::Ah => "AH",
-        };
-        lines.block("authentication", |lines| {
-            lines.line(format_args!("auth_type {kind}"));
-            lines.line(format_args!("auth_pass {secret}"));
-        });
-    }
+    authentication(lines, vrrp, secret);
     lines.list("track_interface", &vrrp.track_interfaces);
     let primary = format!("{} dev {}", vrrp.primary_address, vrrp.interface);
     lines.list("virtual_ipaddress", [primary]);

@@ -1,8 +1,8 @@
 //! keepfast's own style: what keepalived 2.2 and later do best, without a word of
 //! warning.
 
-use super::{Features, Paths, gateways, seconds, way};
-use crate::config::{AuthenticationKind, Managed, Router};
+use super::{Features, Paths, authentication, gateways, seconds, way};
+use crate::config::{Managed, Router};
 use crate::lines::Lines;
 
 /// Of the script that asks the gateways.
@@ -67,16 +67,7 @@ fn instance(lines: &mut Lines, managed: &Managed, secret: Option<&str>, features
         "garp_master_delay {}",
         managed.announce_again.as_secs()
     ));
-    if let (Some(authentication), Some(secret)) = (&vrrp.authentication, secret) {
-        let kind = match authentication.kind {
-            AuthenticationKind::Pass => "PASS",
-            AuthenticationKind::Ah => "AH",
-        };
-        lines.block("authentication", |lines| {
-            lines.line(format_args!("auth_type {kind}"));
-            lines.line(format_args!("auth_pass {secret}"));
-        });
-    }
+    authentication(lines, vrrp, secret);
     // Its own interface it tracks anyway, and warns when told to.
     let others = vrrp.track_interfaces.iter();
     lines.list(
