@@ -54,11 +54,22 @@ pub enum Counter {
     TimerFailed = 38,
     /// Events that found the ring buffer full.
     EventLost = 39,
+    /// Probes of others that were sent back.
+    ProbeAnswered = 40,
+    /// Answers that no probe of ours had asked for: forged, replayed or far too late.
+    AnswerIgnored = 41,
+    /// Words of an heir that did not show the token that it was given.
+    TakenIgnored = 42,
+    /// ARP and neighbour discovery messages kept back, for their address has been
+    /// taken over.
+    NeighbourFenced = 43,
+    /// Urgent events that found their ring buffer full.
+    UrgentLost = 44,
 }
 
 impl Counter {
     /// Every counter, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::RejectTruncated,
         Self::RejectFragment,
         Self::RejectExtensionHeader,
@@ -81,6 +92,11 @@ impl Counter {
         Self::MapFull,
         Self::TimerFailed,
         Self::EventLost,
+        Self::ProbeAnswered,
+        Self::AnswerIgnored,
+        Self::TakenIgnored,
+        Self::NeighbourFenced,
+        Self::UrgentLost,
     ];
 
     /// The counter with this number.

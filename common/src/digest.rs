@@ -2,7 +2,7 @@
 //! compared by the return value of a test run.
 
 use crate::event::{halves, mac_number};
-use crate::wire::{Address, Advert, Frame, Neighbour, Packet, Reject, Subject, classify};
+use crate::wire::{Address, Advert, Frame, Neighbour, Packet, Probe, Reject, Subject, classify};
 
 /// In the manner of FNV-1a, over every field that [`classify`] finds in `frame`;
 /// `packet` is where it may do so.
@@ -23,6 +23,7 @@ pub fn digest<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> u32 {
                 digest.neighbour(&packet.neighbour);
             }
         }
+        Subject::Probe => digest.probe(&packet.probe),
     }
     (digest.0 ^ digest.0 >> 32) as u32
 }
@@ -51,6 +52,31 @@ impl Digest {
         self.address(&neighbour.asked);
         self.number(u64::from(neighbour.unsolicited));
         self.number(u64::from(neighbour.vlan.outer) << 16 | u64::from(neighbour.vlan.inner));
+    }
+
+    #[inline(always)]
+    fn probe(&mut self, probe: &Probe) {
+        self.number(probe.nonce);
+        self.number(probe.stamps.host);
+        self.number(probe.stamps.token);
+        self.number(
+            u64::from(probe.stamps.advert_age_us) << 32 | u64::from(probe.stamps.agent_age_us),
+        );
+        self.number(u64::from_be_bytes([
+            probe.stamps.role,
+            probe.stamps.flags,
+            probe.stamps.rank,
+            probe.kind,
+            probe.vrid,
+            probe.family,
+            probe.priority,
+            probe.flags,
+        ]));
+        self.address(&probe.address);
+        self.number(u64::from(probe.session) << 32 | u64::from(probe.sequence));
+        self.number(mac_number(&probe.source));
+        self.number(mac_number(&probe.destination));
+        self.number(u64::from(probe.forwarded));
     }
 
     #[inline(always)]

@@ -49,11 +49,23 @@ pub enum EventKind {
     AddressClaimed = 18,
     /// Another host uses an address that this host holds.
     AddressConflict = 19,
+    /// A peer answers probes, and has done so for the time that it takes to learn how.
+    PeerUp = 20,
+    /// The first probes in a row are not answered.
+    PeerSuspect = 21,
+    /// As many probes in a row as count for silence are not answered.
+    PeerSilent = 22,
+    /// A suspected or silent peer answers, or what spoke against it was void.
+    PeerBack = 23,
+    /// A peer says that its programs are about to go.
+    PeerLeaving = 24,
+    /// A backup says that it has taken over from this host.
+    TakenOver = 25,
 }
 
 impl EventKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::MasterAppeared,
         Self::MasterChanged,
         Self::PriorityChanged,
@@ -73,6 +85,12 @@ impl EventKind {
         Self::GatewaySilent,
         Self::AddressClaimed,
         Self::AddressConflict,
+        Self::PeerUp,
+        Self::PeerSuspect,
+        Self::PeerSilent,
+        Self::PeerBack,
+        Self::PeerLeaving,
+        Self::TakenOver,
     ];
 
     /// The kind with this number.
@@ -258,13 +276,14 @@ pub struct Event {
     pub reason: u8,
     /// The CPU whose sequence this is.
     pub cpu: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// For what concerns a peer, its session; else zero.
+    pub session: u32,
 }
 
 const _: () = {
     assert!(size_of::<Party>() == 40);
     assert!(size_of::<Event>() == 128);
+    assert!((EventKind::TakenOver as u8) < 32);
     assert!(core::mem::offset_of!(Event, old) == 24);
     assert!(core::mem::offset_of!(Event, netns) == 104);
     assert!(core::mem::offset_of!(Event, kind) == 118);

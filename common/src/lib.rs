@@ -3,7 +3,7 @@
 //!
 //! The kernel programs decide nothing themselves: they read a frame through
 //! [`wire::Frame`], let [`wire::classify`] say what it is, hand it to the state
-//! machines in [`track`] and [`neighbour`], and report what changed as
+//! machines in [`track`], [`neighbour`], [`session`] and [`heirs`], and report what changed as
 //! [`event::Event`]s. `keepfast replay` and the tests run the very same code on
 //! the host.
 //!
@@ -13,7 +13,7 @@
 //! - all that crosses the border between kernel and agent is declared here,
 //!   once, with its layout asserted.
 //!
-//! Reading order: [`time`], [`wire`], [`track`], [`neighbour`], [`event`], [`maps`].
+//! Reading order: [`time`], [`wire`], [`track`], [`neighbour`], [`session`], [`heirs`], [`event`], [`maps`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -24,6 +24,10 @@ pub mod wire;
 pub mod track;
 
 pub mod neighbour;
+
+pub mod session;
+
+pub mod heirs;
 
 pub mod event;
 

@@ -3,7 +3,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::heirs::Heirs;
 use crate::neighbour::Holding;
+use crate::session::Session;
 use crate::track::VirtualRouter;
 use crate::wire::Address;
 
@@ -20,8 +22,27 @@ pub const EVENTS: &str = "EVENTS";
 /// Name of the per-CPU array, of one element, that numbers the events.
 pub const SEQUENCE: &str = "SEQUENCE";
 
+/// Name of the ring buffer of [`crate::event::Event`] for the fast path: what concerns
+/// peers and [`GUARDED`] routers.
+pub const URGENT: &str = "URGENT";
+/// Name of the map of session numbers (`u32`) to [`crate::session::Judgement`].
+pub const JUDGEMENTS: &str = "JUDGEMENTS";
+/// Name of the map of session numbers (`u32`) to [`SessionSlot`].
+pub const SESSIONS: &str = "SESSIONS";
+/// Name of the map of [`RouterKey`] to [`HeirsSlot`].
+pub const HEIRS: &str = "HEIRS";
+/// Name of the map of [`RouterKey`] to [`Guarded`].
+pub const GUARDED: &str = "GUARDED";
+/// Name of the map of [`LinkKey`] to [`Link`].
+pub const LINKS: &str = "LINKS";
+/// Name of the array of one [`Agent`].
+pub const AGENT: &str = "AGENT";
+
 /// The maps that are pinned: those that mean something to an operator.
-pub const PINNED: [&str; 6] = [ROUTERS, WATCHED, HOLDINGS, COUNTERS, EVENTS, SEQUENCE];
+pub const PINNED: [&str; 13] = [
+    ROUTERS, WATCHED, HOLDINGS, COUNTERS, EVENTS, SEQUENCE, URGENT, JUDGEMENTS, SESSIONS, HEIRS,
+    GUARDED, LINKS, AGENT,
+];
 
 /// Name of the XDP program that watches what an interface receives.
 pub const XDP_INGRESS: &str = "xdp_ingress";
@@ -29,6 +50,11 @@ pub const XDP_INGRESS: &str = "xdp_ingress";
 pub const TC_INGRESS: &str = "tc_ingress";
 /// Name of the tc program that watches what an interface sends.
 pub const TC_EGRESS: &str = "tc_egress";
+/// Name of the tc program that sends probes of others back where XDP does not.
+pub const TC_BOUNCE: &str = "tc_bounce";
+/// Name of the tc program that turns a frame round into the receive path of the
+/// interface that it is run for; run by the agent, never attached.
+pub const TC_INJECT: &str = "tc_inject";
 /// Name of the XDP program that the agent runs with a [`RouterKey`] for a frame, in
 /// place of a timer that the kernel refused; never attached.
 pub const XDP_REARM: &str = "xdp_rearm";
@@ -135,6 +161,99 @@ pub struct HoldingSlot {
     pub state: Holding,
 }
 
+/// Value of [`SESSIONS`]; see [`RouterSlot`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct SessionSlot {
+    /// A `bpf_timer`.
+    pub timer: [u64; 2],
+    /// A `bpf_spin_lock`.
+    pub lock: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// For when the timer is armed, CLOCK_MONOTONIC nanoseconds; 0: not armed.
+    pub armed_ns: u64,
+    /// What is known.
+    pub state: Session,
+}
+
+/// Value of [`HEIRS`]; the lock is the kernel's, which shows it as zero.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct HeirsSlot {
+    /// A `bpf_spin_lock`.
+    pub lock: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// What is known.
+    pub state: Heirs,
+}
+
+/// Which interface.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+pub struct LinkKey {
+    /// Inode number of the network namespace; 0 where the kernel does not tell.
+    pub netns: u32,
+    /// Interface index in that namespace.
+    pub ifindex: u32,
+}
+
+/// [`Link::bounce`]: XDP sends probes back.
+pub const BOUNCE_XDP: u8 = 1;
+/// [`Link::bounce`]: tc does.
+pub const BOUNCE_TC: u8 = 2;
+
+/// An interface on which probes are answered; written by the agent alone.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Link {
+    /// Its hardware address: what is for others is not answered.
+    pub mac: crate::wire::Mac,
+    /// Who sends probes back: one of the `BOUNCE_` constants.
+    pub bounce: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// [`Guarded::keepalived`]: nothing is known.
+pub const KEEPALIVED_UNKNOWN: u8 = 0;
+/// [`Guarded::keepalived`]: it runs.
+pub const KEEPALIVED_RUNS: u8 = 1;
+/// [`Guarded::keepalived`]: it has ended or been stopped.
+pub const KEEPALIVED_ENDED: u8 = 2;
+
+/// A virtual router of which the fast path is to know at once; written by the agent
+/// alone.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Guarded {
+    /// One of the `KEEPALIVED_` constants.
+    pub keepalived: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
+}
+
+/// What the programs need to know of the agent; written by it alone.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Agent {
+    /// Its last sign of life, CLOCK_MONOTONIC nanoseconds; 0: there is none.
+    pub alive_ns: u64,
+    /// A number that it drew, by which peers tell hosts apart.
+    pub host: u64,
+    /// The mark (SO_MARK) of its own probes and solicitations; 0: none.
+    pub mark: u32,
+    /// 1: the programs are about to go.
+    pub leaving: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// The hardware address that injected frames come from, which are no news.
+    pub ghost: crate::wire::Mac,
+    /// Zero.
+    pub padding: [u8; 4],
+}
+
 /// Where the kernel keeps a device's network namespace, in bytes; read from the
 /// kernel's BTF by the agent and set when the programs are loaded.
 ///
@@ -165,4 +284,7 @@ const _: () = {
     assert!(size_of::<RouterSlot>() == 344);
     assert!(size_of::<HoldingSlot>() == 72);
     assert!(size_of::<NetnsOffsets>() == 24);
+    assert!(size_of::<LinkKey>() == 8);
+    assert!(size_of::<Link>() == 8);
+    assert!(size_of::<Agent>() == 28 + 4);
 };

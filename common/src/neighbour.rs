@@ -29,8 +29,12 @@ pub struct Watched {
     pub roles: u8,
     /// For a virtual address, its virtual router.
     pub vrid: u8,
+    /// The family that this router's adverts have, 4 or 6.
+    pub family: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: u8,
+    /// The interface on which that router exchanges adverts, by its index; 0: not known.
+    pub router_ifindex: u32,
 }
 
 /// Who holds a watched address; written by the kernel alone.

@@ -42,7 +42,9 @@ fn run(roles: u8, family: u8, steps: &[Step]) -> (Holding, Vec<Told>) {
         silence_ns: SECOND,
         roles,
         vrid: VRID,
-        reserved: [0; 6],
+        family: 4,
+        reserved: 0,
+        router_ifindex: 0,
     };
     let mut holding = Holding::UNKNOWN;
     let mut told = Vec::new();

@@ -1,9 +1,10 @@
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use keepfast_common::counter::Counter;
-use keepfast_common::event::{Changes, Event, EventKind};
+use keepfast_common::event::{Changes, Event, EventKind, Party};
+use keepfast_common::maps::RouterKey;
 
 use crate::count::Place;
-use crate::maps::{EVENTS, SEQUENCE};
+use crate::maps::{EVENTS, GUARDED, SEQUENCE, URGENT};
 
 /// What an event is about, beside what changed.
 #[derive(Clone, Copy)]
@@ -15,21 +16,53 @@ pub(crate) struct Subject {
     pub(crate) family: u8,
     pub(crate) vrid: u8,
     pub(crate) reason: u8,
+    pub(crate) session: u32,
 }
 
-/// Sends one event for each kind of change.
+/// Sends one event for each kind of change; for the fast path, too, if it guards the
+/// virtual router.
 #[inline(always)]
 pub(crate) fn emit(subject: &Subject, changes: &Changes) {
     if changes.kinds == 0 {
         return;
     }
+    let urgent = is_guarded(subject);
     let mut kind = EventKind::MasterAppeared as u8;
-    while kind <= EventKind::AddressConflict as u8 {
+    while kind <= EventKind::TakenOver as u8 {
         if changes.kinds & (1 << kind) != 0 {
+            if urgent {
+                tell(subject, changes, kind);
+            }
             emit_one(subject, changes, kind);
         }
         kind += 1;
     }
+}
+
+#[inline(always)]
+fn is_guarded(subject: &Subject) -> bool {
+    let key = RouterKey {
+        netns: subject.place.netns,
+        ifindex: subject.place.ifindex,
+        vlan: subject.vlan,
+        inner_vlan: subject.inner_vlan,
+        family: subject.family,
+        vrid: subject.vrid,
+        reserved: 0,
+    };
+    GUARDED.get_ptr(key).is_some()
+}
+
+/// Sends an event to the fast path alone. It reads the maps where one is lost.
+#[inline(never)]
+pub(crate) fn tell(subject: &Subject, changes: &Changes, kind: u8) {
+    let Some(mut entry) = URGENT.reserve(0) else {
+        subject.place.count(Counter::UrgentLost);
+        return;
+    };
+    // SAFETY: the entry is one of this type, and this program's own.
+    unsafe { fill(entry.as_mut_ptr(), subject, changes, kind, 0) };
+    entry.submit(0);
 }
 
 #[inline(never)]
@@ -49,23 +82,45 @@ fn emit_one(subject: &Subject, changes: &Changes, kind: u8) {
         subject.place.count(Counter::EventLost);
         return;
     };
-    entry.write(Event {
-        sequence,
-        time_ns: subject.time_ns,
-        due_ns: changes.due_ns,
-        old: changes.old,
-        new: changes.new,
-        netns: subject.place.netns,
-        ifindex: subject.place.ifindex,
-        vlan: subject.vlan,
-        inner_vlan: subject.inner_vlan,
-        family: subject.family,
-        vrid: subject.vrid,
-        kind,
-        reason: subject.reason,
-        // SAFETY: the helper has no preconditions.
-        cpu: unsafe { bpf_get_smp_processor_id() },
-        reserved: 0,
-    });
+    // SAFETY: as above.
+    unsafe { fill(entry.as_mut_ptr(), subject, changes, kind, sequence) };
     entry.submit(0);
+}
+
+/// Fills a record in place, field by field: built first, it would not fit on the stack.
+#[inline(always)]
+unsafe fn fill(record: *mut Event, subject: &Subject, changes: &Changes, kind: u8, sequence: u64) {
+    // SAFETY: the caller's own record; every field is written.
+    unsafe {
+        (&raw mut (*record).sequence).write(sequence);
+        (&raw mut (*record).time_ns).write(subject.time_ns);
+        (&raw mut (*record).due_ns).write(changes.due_ns);
+        copy(&changes.old, &raw mut (*record).old);
+        copy(&changes.new, &raw mut (*record).new);
+        (&raw mut (*record).netns).write(subject.place.netns);
+        (&raw mut (*record).ifindex).write(subject.place.ifindex);
+        (&raw mut (*record).vlan).write(subject.vlan);
+        (&raw mut (*record).inner_vlan).write(subject.inner_vlan);
+        (&raw mut (*record).family).write(subject.family);
+        (&raw mut (*record).vrid).write(subject.vrid);
+        (&raw mut (*record).kind).write(kind);
+        (&raw mut (*record).reason).write(subject.reason);
+        (&raw mut (*record).cpu).write(bpf_get_smp_processor_id());
+        (&raw mut (*record).session).write(subject.session);
+    }
+}
+
+/// Copies a party as five numbers.
+#[inline(always)]
+unsafe fn copy(from: &Party, to: *mut Party) {
+    const WORDS: usize = size_of::<Party>() / 8;
+    const { assert!(size_of::<Party>() == WORDS * 8 && align_of::<Party>() == 8) };
+    let from = core::ptr::from_ref(from).cast::<u64>();
+    let to = to.cast::<u64>();
+    let mut word = 0;
+    while word < WORDS {
+        // SAFETY: both are parties, whole numbers of words, and aligned.
+        unsafe { to.add(word).write(from.add(word).read()) };
+        word += 1;
+    }
 }

@@ -11,7 +11,7 @@ use keepfast_common::wire::{Address, Mac, Neighbour, Packet};
 use crate::count::Place;
 use crate::emit::{Subject, emit};
 use crate::maps::{HOLDINGS, HoldingSlot, Scratch, VIRTUAL_ROUTERS, WATCHED, scratch};
-use crate::timer;
+use crate::{probes, timer};
 
 /// A new element.
 static FRESH: HoldingSlot =
@@ -56,7 +56,7 @@ fn announced(place: &Place, scratch: &mut Scratch, local: bool) {
         mac: neighbour.mac,
         local,
         unsolicited: neighbour.unsolicited,
-        master: master_of(place, neighbour.family, &watched),
+        master: master_of(place, neighbour, &watched),
     };
     step(slot, |holding| holding.announced(&watched, &said, changes));
     emit(&subject(&key, &watched, now), changes);
@@ -110,7 +110,9 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, _slot: *mut c_
         silence_ns: 0,
         roles: 0,
         vrid: 0,
-        reserved: [0; 6],
+        family: 0,
+        reserved: 0,
+        router_ifindex: 0,
     };
     emit(&subject(&key, &nothing, now), changes);
     0
@@ -155,26 +157,66 @@ fn arm(place: &Place, slot: *mut HoldingSlot, deadline_ns: u64) {
     }
 }
 
-/// Who is master of the virtual router that a virtual address belongs to.
+/// Whether this host is to say nothing of an address: it was taken over from.
 #[inline(always)]
-fn master_of(place: &Place, family: u8, watched: &Watched) -> Mac {
+pub(crate) fn is_fenced(place: &Place, neighbour: &Neighbour) -> bool {
+    if neighbour.vlan.outer != 0 {
+        return false;
+    }
+    let key = key_of(place, neighbour.family, &neighbour.holder);
+    // SAFETY: as in `announced`.
+    let Some(watched) = (unsafe { WATCHED.get(key) }) else {
+        return false;
+    };
+    if watched.roles & ROLE_VIRTUAL == 0 || watched.router_ifindex == 0 {
+        return false;
+    }
+    probes::is_fenced(&router_of(place, watched, 0))
+}
+
+/// The Ethernet address of the master of the virtual router that a virtual address
+/// belongs to, where it says something of this interface.
+#[inline(always)]
+fn master_of(place: &Place, neighbour: &Neighbour, watched: &Watched) -> Mac {
     if watched.roles & ROLE_VIRTUAL == 0 {
         return [0; 6];
     }
-    let key = RouterKey {
-        netns: place.netns,
-        ifindex: place.ifindex,
-        vlan: 0,
-        inner_vlan: 0,
-        family,
-        vrid: watched.vrid,
-        reserved: 0,
-    };
+    let key = router_of(place, watched, neighbour.family);
     match VIRTUAL_ROUTERS.get_ptr(key) {
         // SAFETY: the element lives as long as this program runs; the address
         // changes at a change of master alone, whose announcements follow it.
-        Some(slot) => unsafe { (*slot).state.master.mac },
+        Some(slot) => unsafe {
+            if key.ifindex == place.ifindex {
+                (*slot).state.master.mac
+            } else if (*slot).state.own_active == 0 {
+                // Another host's address on this interface is not known by its
+                // adverts on that one: whoever speaks is believed.
+                neighbour.mac
+            } else {
+                [0; 6]
+            }
+        },
         None => [0; 6],
+    }
+}
+
+/// The virtual router of a virtual address; on its own interface, and of `family`,
+/// where nothing else is known.
+#[inline(always)]
+fn router_of(place: &Place, watched: &Watched, family: u8) -> RouterKey {
+    let elsewhere = watched.router_ifindex != 0;
+    RouterKey {
+        netns: place.netns,
+        ifindex: if elsewhere {
+            watched.router_ifindex
+        } else {
+            place.ifindex
+        },
+        vlan: 0,
+        inner_vlan: 0,
+        family: if elsewhere { watched.family } else { family },
+        vrid: watched.vrid,
+        reserved: 0,
     }
 }
 
@@ -211,5 +253,6 @@ fn subject(key: &AddressKey, watched: &Watched, time_ns: u64) -> Subject {
         family: key.family as u8,
         vrid: watched.vrid,
         reason: 0,
+        session: 0,
     }
 }

@@ -1,32 +1,77 @@
-use aya_ebpf::bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS};
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use keepfast_common::digest::digest;
+use keepfast_common::maps::{BOUNCE_TC, BOUNCE_XDP};
 
 use crate::frame::{TcFrame, XdpFrame};
 use crate::maps::scratch;
-use crate::observe::observe;
+use crate::observe::{leaving, received, received_probe};
+use crate::probes::Fate;
 use crate::routers::rearm;
+use crate::turn;
 
 /// What an interface receives.
 #[xdp]
 pub(crate) fn xdp_ingress(ctx: XdpContext) -> u32 {
-    observe(&XdpFrame(&ctx), false);
-    XDP_PASS
+    let Some(scratch) = scratch() else {
+        return XDP_PASS;
+    };
+    match received(&XdpFrame(&ctx), scratch, BOUNCE_XDP) {
+        Fate::Pass => XDP_PASS,
+        Fate::Drop => XDP_DROP,
+        Fate::Bounce => turn::bounce_xdp(&ctx, &scratch.packet.probe, &scratch.stamps),
+    }
 }
 
 /// What an interface receives, where XDP cannot be attached.
 #[classifier]
 pub(crate) fn tc_ingress(ctx: TcContext) -> i32 {
-    observe(&TcFrame::new(&ctx), false);
-    TC_ACT_UNSPEC
+    let Some(scratch) = scratch() else {
+        return TC_ACT_UNSPEC;
+    };
+    match received(&TcFrame::new(&ctx), scratch, BOUNCE_TC) {
+        Fate::Pass => TC_ACT_UNSPEC,
+        Fate::Drop => TC_ACT_SHOT,
+        Fate::Bounce => turn::bounce_tc(&ctx, &scratch.packet.probe, &scratch.stamps),
+    }
+}
+
+/// Probes that XDP cannot send back on this interface, and leaves for tc to do.
+#[classifier]
+pub(crate) fn tc_bounce(ctx: TcContext) -> i32 {
+    let Some(scratch) = scratch() else {
+        return TC_ACT_UNSPEC;
+    };
+    match received_probe(&TcFrame::new(&ctx), scratch, BOUNCE_TC) {
+        Fate::Bounce => turn::bounce_tc(&ctx, &scratch.packet.probe, &scratch.stamps),
+        _ => TC_ACT_UNSPEC,
+    }
 }
 
 /// What an interface sends.
 #[classifier]
 pub(crate) fn tc_egress(ctx: TcContext) -> i32 {
-    observe(&TcFrame::new(&ctx), true);
-    TC_ACT_UNSPEC
+    let Some(scratch) = scratch() else {
+        return TC_ACT_UNSPEC;
+    };
+    // SAFETY: a field of the program's own context.
+    let mark = unsafe { (*ctx.skb.skb).mark };
+    match leaving(&TcFrame::new(&ctx), scratch, mark) {
+        (Fate::Drop, _) => TC_ACT_SHOT,
+        (_, 0) => TC_ACT_UNSPEC,
+        (_, sent_ns) => {
+            turn::stamp_sent(&ctx, sent_ns);
+            TC_ACT_UNSPEC
+        }
+    }
+}
+
+/// Turns a frame round into the receive path; run by the agent, never attached.
+#[classifier]
+pub(crate) fn tc_inject(ctx: TcContext) -> i32 {
+    turn::inject(&ctx)
 }
 
 /// Stands in for a timer that the kernel refused; run by the agent, never attached.

@@ -2,7 +2,8 @@
 //! `keepfast_common` decide what they mean, keep its state in maps, and report
 //! transitions through a ring buffer.
 //!
-//! Every program passes every frame on. Start reading at [`hooks`].
+//! Every program passes every frame on, but for probes, which are for it alone, and
+//! what a router that was taken over from would say of its addresses. Start reading at [`hooks`].
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -18,6 +19,12 @@ mod observe;
 
 /// Virtual routers: adverts and their timer.
 mod routers;
+
+/// Probes of liveness, and their timer.
+mod probes;
+
+/// Writing into frames, and turning them round.
+mod turn;
 
 /// Gateways and addresses: ARP, neighbour discovery and their timer.
 mod holdings;

@@ -27,6 +27,7 @@ pub(crate) fn heard<F: Frame>(frame: &F, place: &Place, scratch: &mut Scratch, l
         packet: Packet { advert, .. },
         speaker,
         changes,
+        ..
     } = scratch;
     let key = RouterKey {
         netns: place.netns,
@@ -67,6 +68,7 @@ pub(crate) fn rejected(place: &Place, scratch: &mut Scratch) {
         packet: Packet { advert, reject, .. },
         speaker,
         changes,
+        ..
     } = scratch;
     let Some(count) = Counter::of_reject(*reject).and_then(|counter| place.count(counter)) else {
         return;
@@ -262,5 +264,6 @@ fn subject(key: &RouterKey, time_ns: u64, reason: u8) -> Subject {
         family: key.family,
         vrid: key.vrid,
         reason,
+        session: 0,
     }
 }

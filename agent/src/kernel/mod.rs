@@ -80,6 +80,9 @@ impl Kernel {
                 names::WATCHED,
                 names::HOLDINGS,
                 names::COUNTERS,
+                names::HEIRS,
+                names::GUARDED,
+                names::LINKS,
             ] {
                 loader.map_max_entries(name, capacity);
             }
@@ -93,7 +96,12 @@ impl Kernel {
         for name in [names::XDP_INGRESS, names::XDP_REARM] {
             load_program(|| xdp(&mut ebpf, name)?.load().map_err(Into::into))?;
         }
-        for name in [names::TC_INGRESS, names::TC_EGRESS] {
+        for name in [
+            names::TC_INGRESS,
+            names::TC_EGRESS,
+            names::TC_BOUNCE,
+            names::TC_INJECT,
+        ] {
             load_program(|| tc(&mut ebpf, name)?.load().map_err(Into::into))?;
         }
         debug!("kernel programs loaded");

@@ -162,6 +162,12 @@ pub(crate) const fn kind_name(kind: EventKind) -> &'static str {
         EventKind::GatewaySilent => "gateway_silent",
         EventKind::AddressClaimed => "address_claimed",
         EventKind::AddressConflict => "address_conflict",
+        EventKind::PeerUp => "peer_up",
+        EventKind::PeerSuspect => "peer_suspect",
+        EventKind::PeerSilent => "peer_silent",
+        EventKind::PeerBack => "peer_back",
+        EventKind::PeerLeaving => "peer_leaving",
+        EventKind::TakenOver => "taken_over",
     }
 }
 

@@ -27,7 +27,7 @@ const NOTHING: Event = Event {
     kind: 0,
     reason: 0,
     cpu: 0,
-    reserved: 0,
+    session: 0,
 };
 
 /// 192.0.2.`host` with this priority, heard `ago_ms` before now.

@@ -114,6 +114,16 @@ fn happened(kind: EventKind, event: &Event) -> String {
             address(event.family, &new.address),
             mac(&new.mac)
         ),
+        EventKind::PeerUp => "the peer answers probes".to_owned(),
+        EventKind::PeerSuspect => "the peer's first answers are missing".to_owned(),
+        EventKind::PeerSilent => "the peer answers no probes any more".to_owned(),
+        EventKind::PeerBack => "the peer answers probes again".to_owned(),
+        EventKind::PeerLeaving => "the peer's agent says that it is about to go".to_owned(),
+        EventKind::TakenOver => format!(
+            "{} (priority {}) says that it has taken over; this host keeps silent about its virtual addresses until its keepalived has given way",
+            address(event.family, &new.address),
+            new.priority
+        ),
     }
 }
 

@@ -151,7 +151,9 @@ impl Tracker {
             silence_ns: 0,
             roles: 0,
             vrid: 0,
-            reserved: [0; 6],
+            family: 0,
+            reserved: 0,
+            router_ifindex: 0,
         };
         self.watched.get(key).copied().unwrap_or(NONE)
     }

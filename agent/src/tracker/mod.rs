@@ -110,7 +110,8 @@ impl Tracker {
         classify(frame, &mut packet);
         let valid = packet.reject == Reject::Nothing;
         match packet.subject {
-            Subject::Other => {}
+            // Whom a probe is for is the running agent's business.
+            Subject::Other | Subject::Probe => {}
             Subject::Advert if valid => {
                 self.count(
                     place,
@@ -242,7 +243,7 @@ impl Tracker {
                 kind: kind as u8,
                 reason: about.reason,
                 cpu: 0,
-                reserved: 0,
+                session: 0,
             });
         }
     }

@@ -102,7 +102,9 @@ impl Addresses {
             silence_ns: GATEWAY_SILENCE_NS,
             roles,
             vrid,
-            reserved: [0; 6],
+            family: 0,
+            reserved: 0,
+            router_ifindex: 0,
         };
         let mut wanted: BTreeMap<AddressKey, Watched> = self
             .configured

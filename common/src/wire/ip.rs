@@ -3,9 +3,10 @@
 
 use super::ethernet::Link;
 use super::vrrp::{self, Carrier};
-use super::{Frame, IPV4, IPV6, Packet, Reject, Subject, nd, widen};
+use super::{Frame, IPV4, IPV6, Packet, Reject, Subject, nd, probe, widen};
 
 const VRRP: u8 = 112;
+const UDP: u8 = 17;
 const AUTHENTICATION: u8 = 51;
 const ICMPV6: u8 = 58;
 const HOP_BY_HOP: u8 = 0;
@@ -25,7 +26,16 @@ pub(super) fn classify_v4<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mu
     match frame.read::<1>(link.payload + 9) {
         Some([VRRP]) => v4_advert(frame, link, false, packet),
         Some([AUTHENTICATION]) => v4_advert(frame, link, true, packet),
+        Some([UDP]) => udp(frame, link, packet),
         _ => {}
+    }
+}
+
+/// Nearly every datagram is let go here, with its ports read.
+#[inline(always)]
+fn udp<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut Packet) {
+    if frame.read::<2>(link.payload + V4_HEADER + 2) == Some(probe::PORT.to_be_bytes()) {
+        probe::classify(frame, link, packet);
     }
 }
 

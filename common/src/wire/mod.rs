@@ -2,16 +2,18 @@
 //!
 //! [`classify`] is the one entry: both sides call it with a [`Frame`]. One
 //! protocol per file, in the order in which a frame is read: [`ethernet`],
-//! [`ip`], then [`vrrp`], [`arp`] or [`nd`].
+//! [`ip`], then [`vrrp`], [`probe`], [`arp`] or [`nd`].
 
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
 pub mod ip;
 pub mod nd;
+pub mod probe;
 pub mod reject;
 pub mod vrrp;
 
+pub use probe::Probe;
 pub use reject::Reject;
 pub use vrrp::Advert;
 
@@ -55,6 +57,13 @@ pub const IPV4: u8 = 4;
 /// IPv6, as [`crate::maps::RouterKey::family`] says it.
 pub const IPV6: u8 = 6;
 
+/// Whether two Ethernet addresses are the same; not by a call of `bcmp`, which the
+/// kernel programs do not have.
+#[inline(always)]
+pub fn mac_is(one: &Mac, other: &Mac) -> bool {
+    crate::event::same_mac(one, other)
+}
+
 /// Widens an IPv4 address.
 #[inline(always)]
 pub const fn widen([a, b, c, d]: [u8; 4]) -> Address {
@@ -71,6 +80,8 @@ pub enum Subject {
     Advert = 1,
     /// ARP or neighbour discovery: somebody speaks of an address.
     Neighbour = 2,
+    /// A probe of liveness, or what answers one; valid.
+    Probe = 3,
 }
 
 /// What [`classify`] found.
@@ -89,6 +100,8 @@ pub struct Packet {
     pub advert: Advert,
     /// For [`Subject::Neighbour`], if it is valid.
     pub neighbour: Neighbour,
+    /// For [`Subject::Probe`].
+    pub probe: Probe,
 }
 
 impl Packet {
@@ -98,6 +111,7 @@ impl Packet {
         reject: Reject::Nothing,
         advert: Advert::UNREAD,
         neighbour: Neighbour::UNREAD,
+        probe: Probe::UNREAD,
     };
 }
 
