@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -146,6 +146,27 @@ impl Dir {
         written.with_context(|| format!("write {}", path.display()))
     }
 
+    /// Writes `content` over that of a regular file, in place and without waiting for
+    /// the disk; whether there is one. It keeps its mode and whoever watches it. A
+    /// reader may see parts of both unless their length is the same and small.
+    ///
+    /// # Errors
+    ///
+    /// It is something else, or cannot be written.
+    pub fn overwrite(&self, name: &str, content: &[u8]) -> Result<bool> {
+        let path = self.join(name)?;
+        let Some(file) = self.open_regular(name, &path, OFlag::O_WRONLY)? else {
+            return Ok(false);
+        };
+        let doing = || format!("write {}", path.display());
+        let length = content.len() as u64;
+        file.write_all_at(content, 0).with_context(doing)?;
+        if file.metadata().with_context(doing)?.len() != length {
+            file.set_len(length).with_context(doing)?;
+        }
+        Ok(true)
+    }
+
     /// The content of a regular file of at most `limit` bytes; `None` where there is
     /// none.
     ///
@@ -154,12 +175,8 @@ impl Dir {
     /// It is something else, bigger, or cannot be read.
     pub fn read(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>> {
         let path = self.join(name)?;
-        // O_NONBLOCK: a FIFO would be waited for.
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let file = match self.open_at(name, flags) {
-            Ok(descriptor) => regular(descriptor, &path)?,
-            Err(Errno::ENOENT) => return Ok(None),
-            Err(errno) => return Err(surprise("open", &path, A_FILE, errno)),
+        let Some(file) = self.open_regular(name, &path, OFlag::O_RDONLY)? else {
+            return Ok(None);
         };
         let mut content = Vec::new();
         file.take(limit as u64 + 1)
@@ -290,6 +307,16 @@ impl Dir {
             .flags(flags | OFlag::O_CLOEXEC)
             .resolve(NO_LINKS | ResolveFlag::RESOLVE_BENEATH);
         openat2(&*self.descriptor, name, how)
+    }
+
+    /// Opens a regular file that is there; `None` where there is none.
+    fn open_regular(&self, name: &str, path: &Path, access: OFlag) -> Result<Option<File>> {
+        // O_NONBLOCK: a FIFO would be waited for.
+        match self.open_at(name, access | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
+            Ok(descriptor) => regular(descriptor, path).map(Some),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(surprise("open", path, A_FILE, errno)),
+        }
     }
 
     /// Opens a directory in this one; made with `mode` where missing.
