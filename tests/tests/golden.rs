@@ -142,6 +142,7 @@ fn router(version: u8, primary_address: &str) -> (Router, Managed) {
         id: "r-1.x".parse().unwrap(),
         namespace: NamespaceChoice::Host,
         keepalived: Keepalived::Managed(Box::new(managed.clone())),
+        fast_path: keepfast::config::FastPath::OFF,
         hooks: Vec::new(),
         children: Vec::new(),
     };

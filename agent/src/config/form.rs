@@ -13,7 +13,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{AuthenticationKind, Profile, RunOn};
+use super::{AuthenticationKind, Mode, Profile, RunOn, Sharing};
 
 /// A router of keepfast: one TOML file, named `<id>.toml`.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -43,6 +43,9 @@ pub(super) struct Form {
     pub(super) vrrp: Option<VrrpForm>,
     /// Whose keepalived it is, if not keepfast's.
     pub(super) attached: Option<AttachedForm>,
+    /// How a backup takes over within milliseconds of the end of its primary. By
+    /// default not: it is left to keepalived.
+    pub(super) fast_path: Option<FastPathForm>,
     /// Virtual addresses: held by the primary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) address: Vec<AddressForm>,
@@ -124,6 +127,35 @@ pub(super) struct AttachedForm {
     /// The absolute path of the file with its process id. Without it the end of
     /// keepalived is not noticed, only what follows from it.
     pub(super) pid_file: Option<String>,
+}
+
+/// How a backup takes over within milliseconds of the end of its primary.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FastPathForm {
+    /// What it does. By default `shadow`.
+    pub(super) mode: Option<Mode>,
+    /// The time between two probes of the primary, "250us" to "1s". By default "1ms".
+    pub(super) interval: Option<Interval>,
+    /// How many probes without an answer are a silence. By default it follows the
+    /// worst delay of an answer seen.
+    #[schemars(range(min = 3, max = 100))]
+    pub(super) multiplier: Option<i64>,
+    /// Which routers share a session of probes. By default `interface`.
+    pub(super) liveness: Option<Sharing>,
+    /// The time between two questions to the keepalived of the primary where probes
+    /// are not answered, "5ms" to "1s". By default "10ms".
+    pub(super) solicit_interval: Option<Interval>,
+    /// Whether it takes over only if its gateway answers, where there is one. By
+    /// default yes.
+    pub(super) witness: Option<bool>,
+    /// The time between two questions of primary and backups to the gateways, "5ms"
+    /// to "1s"; only where keepalived is keepfast's. By default they are not asked so
+    /// often.
+    pub(super) gateway_interval: Option<Interval>,
+    /// How many of these without an answer are a silence. By default 3.
+    #[schemars(range(min = 3, max = 100))]
+    pub(super) gateway_multiplier: Option<i64>,
 }
 
 /// A virtual address.

@@ -46,6 +46,9 @@ pub mod command;
 
 mod regular;
 
+mod fast_path;
+
+pub use fast_path::{FastPath, Mode, Sharing};
 pub use problem::{Problem, Problems};
 pub use value::{Cidr, InterfaceName, NamespaceName, RouterId, Vrid};
 
@@ -61,6 +64,8 @@ pub struct Router {
     pub namespace: NamespaceChoice,
     /// Whose keepalived it is, and what that is told.
     pub keepalived: Keepalived,
+    /// How it takes over before keepalived would by itself.
+    pub fast_path: FastPath,
     /// Who is told of its state.
     pub hooks: Vec<Hook>,
     /// Programs that run beside it.

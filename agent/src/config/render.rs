@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::form::{
-    AddressForm, AttachedForm, AuthenticationForm, ChildForm, ConntrackdForm, Form, HookForm,
-    RadvdForm, RadvdInterfaceForm, RouteForm, Scope, VrrpForm,
+    AddressForm, AttachedForm, AuthenticationForm, ChildForm, ConntrackdForm, FastPathForm, Form,
+    HookForm, RadvdForm, RadvdInterfaceForm, RouteForm, Scope, VrrpForm,
 };
 use super::{
-    Attached, Child, Cidr, Conntrackd, Hook, HookTarget, Keepalived, Managed, NamespaceChoice,
-    Radvd, RadvdInterface, Router, VirtualAddress, VirtualRoute, Vrid, Vrrp,
+    Attached, Child, Cidr, Conntrackd, FastPath, Hook, HookTarget, Keepalived, Managed,
+    NamespaceChoice, Radvd, RadvdInterface, Router, VirtualAddress, VirtualRoute, Vrid, Vrrp,
 };
 
 /// `router` as TOML with nothing left to defaults: reading it gives the same router,
@@ -23,6 +23,7 @@ pub fn render(router: &Router) -> String {
 fn form(router: &Router) -> Form {
     let mut form = Form {
         id: Some(router.id.to_string()),
+        fast_path: fast_path(&router.fast_path),
         hook: router.hooks.iter().map(hook).collect(),
         child: router.children.iter().map(child).collect(),
         ..Form::default()
@@ -59,6 +60,20 @@ fn attached(attached: &Attached) -> AttachedForm {
         instance: Some(attached.instance.clone()),
         pid_file: attached.pid_file.as_deref().map(path),
     }
+}
+
+/// None is no table: the declaration of a router without says nothing of it.
+fn fast_path(fast_path: &FastPath) -> Option<FastPathForm> {
+    (*fast_path != FastPath::OFF).then(|| FastPathForm {
+        mode: Some(fast_path.mode),
+        interval: Some(fast_path.interval.into()),
+        multiplier: fast_path.multiplier.map(Into::into),
+        liveness: Some(fast_path.liveness),
+        solicit_interval: Some(fast_path.solicit_interval.into()),
+        witness: Some(fast_path.witness),
+        gateway_interval: fast_path.gateway_interval.map(Into::into),
+        gateway_multiplier: Some(fast_path.gateway_multiplier.into()),
+    })
 }
 
 fn vrrp(vrrp: &Vrrp) -> VrrpForm {
@@ -243,6 +258,19 @@ mod tests {
                 &mut text,
                 2,
             );
+        }
+        for mode in [
+            "",
+            "mode = \"off\"",
+            "mode = \"armed\"\nmultiplier = 100\nwitness = false",
+        ] {
+            let entry = format!(
+                "[fast_path]\n{mode}\ninterval = \"250us\"\nliveness = \"host\"\n\
+                 solicit_interval = \"1s\"\ngateway_interval = \"5ms\"\ngateway_multiplier = 99"
+            );
+            if !text.contains("[fast_path]") {
+                maybe(&entry, &mut text, 4);
+            }
         }
         for run in ["primary", "always"] {
             let entry = format!(

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::hear::Router as Heard;
 use super::{Found, Site};
 use crate::config::{
-    Attached, Cidr, InterfaceName, Keepalived, Managed, NamespaceChoice, Profile, Router, RouterId,
-    VirtualAddress, Vrid, Vrrp, file, render,
+    Attached, Cidr, FastPath, InterfaceName, Keepalived, Managed, NamespaceChoice, Profile, Router,
+    RouterId, VirtualAddress, Vrid, Vrrp, file, render,
 };
 use crate::keepalived::read::Instance;
 use crate::report::clock;
@@ -44,6 +44,7 @@ pub(super) fn report(
                 instance: instance.name.clone(),
                 pid_file: found.pid_file.clone(),
             }),
+            fast_path: FastPath::OFF,
             hooks: Vec::new(),
             children: Vec::new(),
         });
@@ -218,6 +219,7 @@ fn skeleton(site: &Site, router: &Heard, ids: &mut Ids) -> Option<Router> {
         id: ids.make(&format!("{interface}-{}", router.vrid)),
         namespace: site.place.clone(),
         keepalived: Keepalived::Managed(Box::new(managed)),
+        fast_path: FastPath::OFF,
         hooks: Vec::new(),
         children: Vec::new(),
     })

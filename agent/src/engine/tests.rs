@@ -69,6 +69,7 @@ fn plan(text: &str, has: Has) -> Plan {
             id: "r1".parse().unwrap(),
             namespace: NamespaceChoice::Host,
             keepalived: Keepalived::Managed(Box::new(managed)),
+            fast_path: crate::config::FastPath::OFF,
             hooks: Vec::new(),
             children: if has.child { vec![child] } else { Vec::new() },
         }),

@@ -13,12 +13,18 @@ mod helpers;
 
 mod beside;
 
+mod fast_path;
+
 use std::time::Duration;
 
 use check::Check;
 
 use super::form::{AttachedForm, Form};
 use super::{Attached, Keepalived, Managed, NamespaceChoice, Profile, Router, RouterId};
+
+/// Of what only a managed router can have.
+const NOT_ATTACHED: &str = "is for a router whose keepalived is keepfast's: expected it beside \
+                            [vrrp], not [attached]";
 
 /// Something is wrong with a field.
 pub(super) struct Mistake {
@@ -35,6 +41,7 @@ pub(super) fn router(form: &Form, default_id: Option<&str>) -> (Option<Router>, 
     let id = id(&mut check, form, default_id);
     let namespace = namespace(&mut check, form, id.as_ref());
     let keepalived = keepalived(&mut check, form);
+    let fast_path = fast_path::fast_path(&mut check, form.fast_path.as_ref(), form.vrrp.is_some());
     let hooks = beside::hooks(&mut check, &form.hook);
     let children = beside::children(&mut check, &form.child);
     let router = (|| {
@@ -42,6 +49,7 @@ pub(super) fn router(form: &Form, default_id: Option<&str>) -> (Option<Router>, 
             id: id?,
             namespace: namespace?,
             keepalived: keepalived?,
+            fast_path: fast_path?,
             hooks: hooks?,
             children: children?,
         })
@@ -131,9 +139,7 @@ fn only_managed(check: &mut Check, form: &Form) {
         ("conntrackd", form.conntrackd.is_some()),
     ] {
         if given {
-            let message = "is for a router whose keepalived is keepfast's: expected it beside \
-                           [vrrp], not [attached]";
-            check.wrong(field, message);
+            check.wrong(field, NOT_ATTACHED);
         }
     }
 }

@@ -55,6 +55,22 @@ vrid = 5"#,
         r#"r.toml:1:13: namespace: "a/b" is no namespace name: expected 1 to 128 letters, digits and signs without `/`, quotes and what else configuration files give a meaning"#,
     ),
     (
+        r#"[attached]
+config_file = "/k.conf"
+instance = "i"
+[fast_path]
+mode = "armed"
+gateway_interval = "10ms""#,
+        r#"r.toml:6:20: fast_path.gateway_interval: is for a router whose keepalived is keepfast's: expected it beside [vrrp], not [attached]"#,
+    ),
+    (
+        r#"fast_path = "armed"
+[vrrp]
+interface = "ha0"
+vrid = 5"#,
+        r#"r.toml:1:13: fast_path: expected a table, found a string"#,
+    ),
+    (
         r#"host = true
 namespace = "n"
 create_namespace = true
@@ -127,7 +143,7 @@ vrid = 5"#,
 [attached]
 config_file = "/k.conf"
 instance = "i""#,
-        r#"r.toml:1:1: bananas: is unknown: expected one of address, announce_again, attached, child, conntrackd, create_namespace, gateway_check, hook, host, id, namespace, profile, radvd, route, vrrp"#,
+        r#"r.toml:1:1: bananas: is unknown: expected one of address, announce_again, attached, child, conntrackd, create_namespace, fast_path, gateway_check, hook, host, id, namespace, profile, radvd, route, vrrp"#,
     ),
     (
         r#"[attached]
@@ -594,6 +610,38 @@ run = "primary"
 stop_timeout = """#,
         r#"r.toml:9:8: child[1].name: a is child[0].name too: expected a name of its own
 r.toml:12:16: child[1].stop_timeout: "" is no time: expected one like "2s" or "500ms""#,
+    ),
+    (
+        r#"[fast_path]
+mode = "on"
+interval = "249us"
+multiplier = 2
+liveness = "router"
+solicit_interval = "4ms"
+witness = "no"
+gateway_interval = "1001ms"
+gateway_multiplier = 101
+speed = 1"#,
+        r#"r.toml:5:8: fast_path.mode: expected "off" or "shadow" or "armed", found "on"
+r.toml:6:12: fast_path.interval: "249us" is out of range: expected 250us to 1s
+r.toml:7:14: fast_path.multiplier: 2 is out of range: expected 3 to 100
+r.toml:8:12: fast_path.liveness: expected "interface" or "host", found "router"
+r.toml:9:20: fast_path.solicit_interval: "4ms" is out of range: expected 5ms to 1s
+r.toml:10:11: fast_path.witness: expected true or false, found "no"
+r.toml:11:20: fast_path.gateway_interval: "1001ms" is out of range: expected 5ms to 1s
+r.toml:12:22: fast_path.gateway_multiplier: 101 is out of range: expected 3 to 100
+r.toml:13:1: fast_path.speed: is unknown: expected one of gateway_interval, gateway_multiplier, interval, liveness, mode, multiplier, solicit_interval, witness"#,
+    ),
+    (
+        r#"[fast_path]
+interval = "2s"
+multiplier = 256
+solicit_interval = 2
+gateway_multiplier = -1"#,
+        r#"r.toml:5:12: fast_path.interval: "2s" is out of range: expected 250us to 1s
+r.toml:6:14: fast_path.multiplier: 256 is out of range: expected 3 to 100
+r.toml:7:20: fast_path.solicit_interval: 2 is out of range: expected 5ms to 1s
+r.toml:8:22: fast_path.gateway_multiplier: -1 is out of range: expected 3 to 100"#,
     ),
     (
         r#"authentication = "hunter2""#,

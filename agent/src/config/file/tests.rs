@@ -3,13 +3,14 @@ use std::time::Duration;
 use super::*;
 use crate::config::render::render;
 use crate::config::{
-    Authentication, AuthenticationKind, HookTarget, Keepalived, Managed, NamespaceChoice, Profile,
-    RunOn,
+    Authentication, AuthenticationKind, FastPath, HookTarget, Keepalived, Managed, Mode,
+    NamespaceChoice, Profile, RunOn, Sharing,
 };
 
-pub(in crate::config) const EXAMPLES: [(&str, &str); 3] = [
+pub(in crate::config) const EXAMPLES: [(&str, &str); 4] = [
     ("plain", include_str!("../../../examples/plain.toml")),
     ("neutron", include_str!("../../../examples/neutron.toml")),
+    ("fast", include_str!("../../../examples/fast.toml")),
     ("attached", include_str!("../../../examples/attached.toml")),
 ];
 
@@ -72,6 +73,44 @@ fn plain_example_is_version_3_in_the_host() {
     assert_eq!(managed.vrrp.advert_interval, Duration::from_millis(500));
     assert_eq!(managed.routes[0].to.to_string(), "0.0.0.0/0");
     assert_eq!(router.hooks[1].settle, Duration::from_secs(3));
+}
+
+#[test]
+fn fast_example_has_a_fast_path_with_all_there_is() {
+    let expected = FastPath {
+        mode: Mode::Armed,
+        interval: Duration::from_millis(1),
+        multiplier: Some(4),
+        liveness: Sharing::Host,
+        solicit_interval: Duration::from_millis(20),
+        witness: false,
+        gateway_interval: Some(Duration::from_millis(50)),
+        gateway_multiplier: 5,
+    };
+    assert_eq!(example("fast").fast_path, expected);
+    for name in ["plain", "neutron", "attached"] {
+        assert_eq!(example(name).fast_path, FastPath::OFF, "{name}");
+    }
+}
+
+#[test]
+fn a_fast_path_is_in_shadow_unless_it_says_otherwise() {
+    let shadow = FastPath {
+        mode: Mode::Shadow,
+        ..FastPath::OFF
+    };
+    let managed = "[vrrp]\ninterface = \"eth0\"\nvrid = 9\n";
+    let attached = "[attached]\nconfig_file = \"/k.conf\"\ninstance = \"i\"\n";
+    for beginning in [managed, attached] {
+        for (mode, expected) in [("", &shadow), ("mode = \"off\"\n", &FastPath::OFF)] {
+            let text = format!("{beginning}[fast_path]\n{mode}");
+            let router = parse(&text, "r.toml", Some("r")).unwrap();
+            assert_eq!(&router.fast_path, expected, "{text}");
+        }
+    }
+    let text = format!("{managed}[fast_path]\ninterval = \"250us\"\n");
+    let router = parse(&text, "r.toml", Some("r")).unwrap();
+    assert_eq!(router.fast_path.interval, Duration::from_micros(250));
 }
 
 #[test]

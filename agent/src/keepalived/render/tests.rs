@@ -64,6 +64,7 @@ impl Case {
             id: "R".parse().unwrap(),
             namespace: NamespaceChoice::Host,
             keepalived: Keepalived::Managed(Box::new(managed.clone())),
+            fast_path: crate::config::FastPath::OFF,
             hooks: Vec::new(),
             children: Vec::new(),
         };
