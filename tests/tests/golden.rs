@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use keepfast::config::{
-    Cidr, InterfaceName, Keepalived, Managed, NamespaceChoice, Profile, Router, VirtualAddress,
-    VirtualRoute, Vrid, Vrrp,
+    Cidr, FastPath, InterfaceName, Keepalived, Managed, Mode, NamespaceChoice, Profile, Router,
+    VirtualAddress, VirtualRoute, Vrid, Vrrp,
 };
+use keepfast::files::Dir;
+use keepfast::keepalived::raise;
 use keepfast::keepalived::render::{Features, Paths, check_script, render};
 use lab::netns::Namespace;
 use lab::process::Process;
@@ -142,7 +144,10 @@ fn router(version: u8, primary_address: &str) -> (Router, Managed) {
         id: "r-1.x".parse().unwrap(),
         namespace: NamespaceChoice::Host,
         keepalived: Keepalived::Managed(Box::new(managed.clone())),
-        fast_path: keepfast::config::FastPath::OFF,
+        fast_path: FastPath {
+            mode: Mode::Shadow,
+            ..FastPath::OFF
+        },
         hooks: Vec::new(),
         children: Vec::new(),
     };
@@ -158,6 +163,7 @@ fn write(directory: &WorkDir, router: &Router, managed: &Managed) -> PathBuf {
     fs::set_permissions(&script, Permissions::from_mode(0o520)).unwrap();
     let paths = Paths {
         check_script: script,
+        raise: directory.file(raise::FILE),
     };
     let features = Features { no_track: true };
     let file = directory.file("keepalived.conf");
@@ -258,6 +264,15 @@ fn becomes_master(version: u8, primary_address: &str) {
             (arp >= 5 && neighbour >= 5).then_some(())
         })
         .unwrap();
+    // Raised by its file, first made and then written over.
+    let folder = Dir::open(directory.path()).unwrap();
+    for (value, change) in [(254, "from 200 to 254"), (0, "from 254 to 200")] {
+        raise::raise(&folder, value).unwrap();
+        let changed = format!("Changing effective priority {change}");
+        keepalived
+            .wait_log(&changed, LIMIT, |log| log.contains(&changed).then_some(()))
+            .unwrap();
+    }
     let log = keepalived.log();
     for word in [
         "warning",

@@ -20,6 +20,9 @@ use std::time::Duration;
 #[path = "router/configuration.rs"]
 mod configuration;
 
+#[path = "router/raising.rs"]
+mod raising;
+
 #[path = "router/announcements.rs"]
 mod announcements;
 

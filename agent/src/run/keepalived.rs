@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::sleep;
 
-use crate::config::Attached;
+use crate::config::{Attached, Mode};
 use crate::engine::Program;
 use crate::files::Dir;
-use crate::keepalived::process as keepalived;
+use crate::keepalived::{process as keepalived, raise};
 use crate::process::{self, Identity, Process, Signal};
 
 use super::jobs::{Job, Outcome};
@@ -84,6 +84,12 @@ async fn install(stage: &Stage, text: &str) -> Result<()> {
     {
         // It may hold a password that this one does not.
         stage.directory.replace(BEFORE, &before, 0o600)?;
+    }
+    if stage.plan.router.fast_path.mode == Mode::Off {
+        // What it said must not hold again when it is wanted again.
+        stage.directory.remove(raise::FILE)?;
+    } else {
+        raise::prepare(&stage.directory)?;
     }
     stage
         .directory

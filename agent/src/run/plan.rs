@@ -12,8 +12,8 @@ use crate::config::{Attached, Keepalived, Managed, Router};
 use crate::engine::{Instance, Nanos, Place, Plan};
 use crate::exit::BadInput;
 use crate::helper::{conntrackd, radvd};
-use crate::keepalived::read;
 use crate::keepalived::render::{self, Features};
+use crate::keepalived::{raise, read};
 
 /// Makes plans.
 pub(super) struct Planner {
@@ -54,6 +54,7 @@ impl Planner {
         let password = password(managed)?;
         let paths = render::Paths {
             check_script: directory.join(check_script_name(managed)),
+            raise: directory.join(raise::FILE),
         };
         let text = render::render(
             router,

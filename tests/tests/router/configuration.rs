@@ -67,6 +67,7 @@ fn a15_a_managed_router_has_the_rendered_configuration_and_keeps_its_password() 
         };
         let paths = Paths {
             check_script: daemon.file("r", "ha_check_script_7.sh"),
+            raise: daemon.file("r", "raise"),
         };
         let features = Features { no_track: true };
         let expected = render(&router, managed, Some(PASSWORD), &paths, features);

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{AuthenticationKind, Managed, Profile, Router, VirtualRoute, Vrrp};
+use crate::config::{AuthenticationKind, Managed, Mode, Profile, Router, VirtualRoute, Vrrp};
 use crate::lines::Lines;
 
 mod check;
@@ -23,6 +23,8 @@ pub use check::{Gateway, check_script, gateways};
 pub struct Paths {
     /// The script of [`check_script`].
     pub check_script: PathBuf,
+    /// The file of [`super::raise`].
+    pub raise: PathBuf,
 }
 
 /// What the installed keepalived understands.
@@ -66,9 +68,31 @@ pub fn render(
     features: Features,
 ) -> String {
     match managed.profile {
-        Profile::Neutron => neutron::render(managed, secret, paths, features),
+        Profile::Neutron => neutron::render(router, managed, secret, paths, features),
         Profile::Plain => plain::render(router, managed, secret, paths, features),
     }
+}
+
+/// The name of keepfast's own track file.
+const RAISE: &str = "keepfast";
+
+/// Whether keepalived's priority is to be raised by a file. A fast path that only
+/// looks has it too: to arm it must not need a reload.
+fn is_raised(router: &Router) -> bool {
+    router.fast_path.mode != Mode::Off
+}
+
+/// The file by which it is raised. Without `init_file`: what is in it stays.
+fn raise_file(lines: &mut Lines, paths: &Paths) {
+    lines.block(format_args!("track_file {RAISE}"), |lines| {
+        lines.line(format_args!("file \"{}\"", paths.raise.display()));
+        lines.line("weight 1");
+    });
+}
+
+/// Of the instance: that it is raised so.
+fn raised(lines: &mut Lines) {
+    lines.list("track_file", [format_args!("{RAISE} weight 1")]);
 }
 
 /// How adverts are authenticated; without a password, not at all.

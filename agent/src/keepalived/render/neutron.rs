@@ -1,14 +1,16 @@
 //! What OpenStack Neutron writes, byte for byte, so that either can take over a
-//! router from the other without a reload.
+//! router from the other without a reload; and where there is a fast path, what that
+//! needs besides.
 
 use std::collections::BTreeMap;
 
-use super::{Features, Paths, authentication, seconds, way};
-use crate::config::{Cidr, Managed, VirtualAddress, VirtualRoute};
+use super::{Features, Paths, authentication, is_raised, raise_file, raised, seconds, way};
+use crate::config::{Cidr, Managed, Router, VirtualAddress, VirtualRoute};
 use crate::lines::Lines;
 
 /// The keepalived.conf of a router.
 pub(super) fn render(
+    router: &Router,
     managed: &Managed,
     secret: Option<&str>,
     paths: &Paths,
@@ -31,6 +33,10 @@ pub(super) fn render(
         });
         lines.gap();
     }
+    if is_raised(router) {
+        raise_file(&mut lines, paths);
+        lines.gap();
+    }
     lines.block(format_args!("vrrp_instance VR_{vrid}"), |lines| {
         instance(lines, managed, secret);
         lines.list(
@@ -42,6 +48,9 @@ pub(super) fn render(
         let gateways = managed.routes.iter().any(is_gateway);
         if managed.gateway_check.is_some() && gateways {
             lines.list("track_script", [&check]);
+        }
+        if is_raised(router) {
+            raised(lines);
         }
     });
     let mut text = lines.into_text();

@@ -1,7 +1,9 @@
 //! keepfast's own style: what keepalived 2.2 and later do best, without a word of
 //! warning.
 
-use super::{Features, Paths, authentication, gateways, seconds, way};
+use super::{
+    Features, Paths, authentication, gateways, is_raised, raise_file, raised, seconds, way,
+};
 use crate::config::{Managed, Router};
 use crate::lines::Lines;
 
@@ -42,11 +44,18 @@ pub(super) fn render(
             lines.line("rise 2");
         });
     }
+    if is_raised(router) {
+        lines.gap();
+        raise_file(&mut lines, paths);
+    }
     lines.gap();
     lines.block(format_args!("vrrp_instance {}", router.id), |lines| {
         instance(lines, managed, secret, features);
         if check.is_some() {
             lines.list("track_script", [CHECK]);
+        }
+        if is_raised(router) {
+            raised(lines);
         }
     });
     lines.into_text()

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config::{
-    Authentication, AuthenticationKind, Cidr, InterfaceName, Keepalived, NamespaceChoice,
+    Authentication, AuthenticationKind, Cidr, FastPath, InterfaceName, Keepalived, NamespaceChoice,
     VirtualAddress, VirtualRoute, Vrid, Vrrp,
 };
 
@@ -64,7 +64,7 @@ impl Case {
             id: "R".parse().unwrap(),
             namespace: NamespaceChoice::Host,
             keepalived: Keepalived::Managed(Box::new(managed.clone())),
-            fast_path: crate::config::FastPath::OFF,
+            fast_path: FastPath::OFF,
             hooks: Vec::new(),
             children: Vec::new(),
         };
@@ -124,6 +124,11 @@ impl Case {
         })
     }
 
+    fn fast_path(mut self, mode: Mode) -> Self {
+        self.0.fast_path.mode = mode;
+        self
+    }
+
     fn vrid(self, vrid: i64, primary_address: &str) -> Self {
         self.with(|managed| {
             managed.vrrp.vrid = Vrid::new(vrid).unwrap();
@@ -136,6 +141,7 @@ impl Case {
         let vrid = managed.vrrp.vrid.get();
         let paths = Paths {
             check_script: format!("/var/lib/neutron/ha_confs/R/ha_check_script_{vrid}.sh").into(),
+            raise: "/var/lib/keepfast/R/raise".into(),
         };
         let secret = managed.vrrp.authentication.as_ref().map(|_| "secret");
         render(router, managed, secret, &paths, Features { no_track })
@@ -258,6 +264,43 @@ fn the_plain_style_has_what_is_declared_and_nothing_else() {
             "/golden/plain/bare.conf"
         ))
     );
+}
+
+#[test]
+fn a_fast_path_adds_its_file_to_either_style_and_nothing_else() {
+    let global =
+        "track_file keepfast {\n    file \"/var/lib/keepfast/R/raise\"\n    weight 1\n}\n\n";
+    let instance = "    track_file {\n        keepfast weight 1\n    }\n";
+    let cases: [fn() -> Case; 4] = [
+        || Case::new(Profile::Plain),
+        || {
+            Case::new(Profile::Plain)
+                .gateway_check()
+                .route("0.0.0.0/0 via 10.0.0.254")
+        },
+        || Case::new(Profile::Neutron),
+        || Case::full().gateway_check(),
+    ];
+    for case in cases {
+        let (off, shadow) = (
+            case().render(true),
+            case().fast_path(Mode::Shadow).render(true),
+        );
+        // To arm it is no reload.
+        assert_eq!(case().fast_path(Mode::Armed).render(true), shadow);
+        assert!(
+            shadow.contains(&format!("\n{global}vrrp_instance")),
+            "{shadow}"
+        );
+        assert!(
+            shadow.trim_end().ends_with(&format!("{instance}}}")),
+            "{shadow}"
+        );
+        assert_eq!(
+            shadow.replacen(global, "", 1).replacen(instance, "", 1),
+            off
+        );
+    }
 }
 
 #[test]
