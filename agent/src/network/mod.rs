@@ -2,7 +2,7 @@
 //!
 //! [`namespace`] makes and removes it, [`sysctl`] sets its switches, [`monitor`]
 //! tells what changes in it and changes its addresses and routes, and [`announce`]
-//! tells the neighbours where addresses are. [`gateway_check`] is a program of its
+//! tells the neighbours where addresses are, and [`advert`] builds adverts. [`gateway_check`] is a program of its
 //! own, run by keepalived; it asks by means of [`probe`].
 
 pub mod namespace;
@@ -17,7 +17,7 @@ pub mod gateway_check;
 
 pub mod probe;
 
-pub mod resign;
+pub mod advert;
 
 mod requests;
 

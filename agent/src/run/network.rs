@@ -12,8 +12,8 @@ use crate::config::{AuthenticationKind, Cidr, InterfaceName, Managed};
 use crate::engine::{Place, Published};
 use crate::files::Dir;
 use crate::keepalived::{read, render};
+use crate::network::advert::Advert;
 use crate::network::announce::{self, Announcement};
-use crate::network::resign::Resignation;
 use crate::network::sysctl;
 
 use super::jobs::{Job, Outcome};
@@ -169,17 +169,19 @@ pub(super) fn resign(site: &Site, managed: &Managed, password: Option<Secret>) -
         .find(|own| fits(own) && *own != primary)
         .context("this host has no address to resign from")?;
     let hundredths = vrrp.advert_interval.as_millis() / 10;
-    let resignation = Resignation {
-        index: link.index,
+    let advert = Advert {
         mac: link.mac.context("the interface has no hardware address")?,
+        destination: None,
         source,
+        peer: None,
         vrid: vrrp.vrid.get(),
         version: vrrp.version,
+        priority: 0,
         interval_cs: u16::try_from(hundredths).context("tell the interval")?,
         addresses: vec![primary],
         password: password.as_ref().map(Secret::expose),
     };
-    resignation.send(&site.namespace)
+    advert.send(&site.namespace, link.index)
 }
 
 /// Announces addresses to the neighbours.
