@@ -14,6 +14,8 @@ use crate::config::Cidr;
 const HEADER: usize = 16;
 /// What of an attribute's type is the type; the rest are flags.
 const ATTRIBUTE_TYPE: u16 = 0x3fff;
+/// A lifetime without end (`INFINITY_LIFE_TIME`).
+const FOREVER: u32 = u32::MAX;
 /// Of `IFLA_XDP`: the program, however it sits there (generic, driver, hardware).
 const XDP_PROGRAMS: std::ops::RangeInclusive<u16> = 4..=7;
 
@@ -82,6 +84,12 @@ impl Message<'_> {
             libc::RTM_DELADDR => self.address(false),
             _ => None,
         }
+    }
+
+    /// Whether this is an address that the kernel removes by itself some time.
+    pub(super) fn lapses(&self) -> bool {
+        let permanent = |flags: &u8| u32::from(*flags) & libc::IFA_F_PERMANENT != 0;
+        self.kind == libc::RTM_NEWADDR && self.body.get(2).is_some_and(|it| !permanent(it))
     }
 
     /// How the request was answered: 0 or an error number. `None` if this is no
@@ -196,17 +204,48 @@ impl Request {
     /// Adds an address; without duplicate address detection where it is an IPv6 one.
     pub(super) fn add_address(index: u32, address: &Cidr, link_scope: bool) -> Self {
         let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        Self::set_address(flags, index, address, link_scope)
+    }
+
+    /// Adds an address that the kernel removes after `seconds`.
+    pub(super) fn lease_address(
+        index: u32,
+        address: &Cidr,
+        link_scope: bool,
+        seconds: u32,
+    ) -> Self {
+        Self::add_address(index, address, link_scope).lasting(address, seconds)
+    }
+
+    /// Makes an address permanent.
+    pub(super) fn keep_address(index: u32, address: &Cidr, link_scope: bool) -> Self {
+        Self::set_address(libc::NLM_F_REPLACE, index, address, link_scope).lasting(address, FOREVER)
+    }
+
+    fn set_address(flags: c_int, index: u32, address: &Cidr, link_scope: bool) -> Self {
         let scope = if link_scope {
             libc::RT_SCOPE_LINK
         } else {
             libc::RT_SCOPE_UNIVERSE
         };
-        let add = Self::address(libc::RTM_NEWADDR, flags, index, address, scope);
+        let set = Self::address(libc::RTM_NEWADDR, flags, index, address, scope);
         if address.address().is_ipv6() {
-            add.with(libc::IFA_FLAGS, &libc::IFA_F_NODAD.to_ne_bytes())
+            set.with(libc::IFA_FLAGS, &libc::IFA_F_NODAD.to_ne_bytes())
         } else {
-            add
+            set
         }
+    }
+
+    /// For so many seconds. An IPv6 address without a network is not preferred as a
+    /// source for an instant, for keepalived adds it so.
+    fn lasting(self, address: &Cidr, valid: u32) -> Self {
+        let deprecated = address.address().is_ipv6() && address.is_host();
+        let preferred = if deprecated { 0 } else { valid };
+        let [a, b, c, d] = preferred.to_ne_bytes();
+        let [e, f, g, h] = valid.to_ne_bytes();
+        // Then when it was made and changed, which the kernel fills in.
+        let lifetimes = [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0];
+        self.with(libc::IFA_CACHEINFO, &lifetimes)
     }
 
     /// Removes an address.
@@ -442,6 +481,28 @@ mod tests {
             [20, 0, 5, 0],
             "no destination, then the gateway"
         );
+    }
+
+    #[test]
+    fn lifetimes_are_preferred_then_valid() {
+        let lifetimes = |request: Request| {
+            let bytes = request.bytes(1);
+            let end = bytes.len() - 20;
+            assert_eq!(bytes[end..end + 4], [20, 0, 6, 0]);
+            (u32_at(&bytes, end + 4), u32_at(&bytes, end + 8))
+        };
+        for (address, leased, kept) in [
+            ("192.0.2.1/32", 7, FOREVER),
+            ("2001:db8::1/64", 7, FOREVER),
+            // Not preferred, as keepalived has it.
+            ("2001:db8::1/128", 0, 0),
+        ] {
+            let cidr: Cidr = address.parse().unwrap();
+            let lease = lifetimes(Request::lease_address(3, &cidr, false, 7));
+            assert_eq!(lease, (Some(leased), Some(7)), "{address}");
+            let keep = lifetimes(Request::keep_address(3, &cidr, false));
+            assert_eq!(keep, (Some(kept), Some(FOREVER)), "{address}");
+        }
     }
 
     #[test]

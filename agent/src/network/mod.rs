@@ -1,9 +1,10 @@
 //! The network configuration of a namespace.
 //!
 //! [`namespace`] makes and removes it, [`sysctl`] sets its switches, [`monitor`]
-//! tells what changes in it and changes its addresses and routes, and [`announce`]
-//! tells the neighbours where addresses are, and [`advert`] builds adverts. [`gateway_check`] is a program of its
-//! own, run by keepalived; it asks by means of [`probe`].
+//! tells what changes in it and changes its addresses and routes, and [`lease`] holds
+//! addresses for a while. [`announce`] tells the neighbours where addresses are, and
+//! [`advert`] builds VRRP adverts. [`gateway_check`] is a program of its own, run by
+//! keepalived; it asks by means of [`probe`].
 
 pub mod namespace;
 
@@ -18,6 +19,8 @@ pub mod gateway_check;
 pub mod probe;
 
 pub mod advert;
+
+pub mod lease;
 
 mod requests;
 

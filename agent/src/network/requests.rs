@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::slice;
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
@@ -16,6 +17,9 @@ use super::monitor::View;
 
 /// As much as the kernel puts into one datagram of a list.
 const DATAGRAM: usize = 32 << 10;
+
+/// How many requests go together: that many answers fit into a socket's queue.
+const BATCH: usize = 64;
 
 /// A socket for them. The kernel does what is asked within the call that sends it:
 /// the answer is there when that returns, and nothing here ever waits for one.
@@ -62,41 +66,62 @@ impl Requests {
 
     /// Has something done; the kernel's refusal is the inner error.
     pub(super) fn execute(&self, request: &Request) -> Result<Result<(), Errno>> {
-        self.ask(request, |_| {})
+        let outcomes = self.execute_all(slice::from_ref(request))?;
+        outcomes.into_iter().next().context("ask for nothing")
+    }
+
+    /// Has several things done by one call of the kernel, as far as a datagram holds
+    /// them, and returns the outcome of each. One that is refused does not keep those
+    /// behind it from being done.
+    pub(super) fn execute_all(&self, requests: &[Request]) -> Result<Vec<Result<(), Errno>>> {
+        let mut outcomes = Vec::with_capacity(requests.len());
+        for batch in requests.chunks(BATCH) {
+            outcomes.extend(self.ask(batch, |_| {})?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Has `each` see all addresses; whether the list is of one moment.
+    pub(super) fn list_addresses(&self, each: impl FnMut(&Message<'_>)) -> Result<bool> {
+        self.list(&Request::list_addresses(), each)
     }
 
     /// Asks for a list; whether it is of one moment.
     fn list(&self, request: &Request, mut each: impl FnMut(&Message<'_>)) -> Result<bool> {
         let mut consistent = true;
-        self.ask(request, |message| {
+        let outcomes = self.ask(slice::from_ref(request), |message| {
             consistent &= i32::from(message.flags) & libc::NLM_F_DUMP_INTR == 0;
             each(message);
-        })?
-        .context("list links and addresses")?;
+        })?;
+        let listed: Result<(), Errno> = outcomes.into_iter().collect();
+        listed.context("list links and addresses")?;
         Ok(consistent)
     }
 
-    /// Sends `request` and has `each` see the answers, of which the last has the
-    /// outcome.
+    /// Sends `requests` in one datagram and has `each` see the answers, of which the
+    /// last to each request has its outcome.
     fn ask(
         &self,
-        request: &Request,
+        requests: &[Request],
         mut each: impl FnMut(&Message<'_>),
-    ) -> Result<Result<(), Errno>> {
-        let sequence = self.sequence.get().wrapping_add(1);
+    ) -> Result<Vec<Result<(), Errno>>> {
+        let first = self.sequence.get().wrapping_add(1);
+        let mut sequence = first;
+        let mut datagram = Vec::new();
+        for request in requests {
+            datagram.extend(request.bytes(sequence));
+            sequence = sequence.wrapping_add(1);
+        }
         self.sequence.set(sequence);
-        send(
-            self.socket.as_raw_fd(),
-            &request.bytes(sequence),
-            MsgFlags::empty(),
-        )
-        .context("ask the kernel by routing netlink")?;
-        let mut outcome = None;
-        while outcome.is_none() {
+        send(self.socket.as_raw_fd(), &datagram, MsgFlags::empty())
+            .context("ask the kernel by routing netlink")?;
+        let mut outcomes = vec![None; requests.len()];
+        while outcomes.contains(&None) {
             let read = receive(&self.socket, |message| {
                 // What is left of an answer that was given up has another number.
-                if message.sequence == sequence {
-                    outcome = outcome.or_else(|| message.outcome());
+                let place = usize::try_from(message.sequence.wrapping_sub(first)).ok();
+                if let Some(outcome) = place.and_then(|place| outcomes.get_mut(place)) {
+                    *outcome = outcome.or_else(|| message.outcome());
                     each(message);
                 }
             });
@@ -109,10 +134,11 @@ impl Requests {
                 }
             }
         }
-        Ok(match outcome {
-            None | Some(0) => Ok(()),
-            Some(code) => Err(Errno::from_raw(code)),
-        })
+        let outcome = |code| match code {
+            0 => Ok(()),
+            code => Err(Errno::from_raw(code)),
+        };
+        Ok(outcomes.into_iter().flatten().map(outcome).collect())
     }
 }
 
