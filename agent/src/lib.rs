@@ -18,6 +18,8 @@ pub mod config;
 
 pub mod engine;
 
+pub mod takeover;
+
 pub mod run;
 
 pub mod control;
