@@ -1,0 +1,556 @@
+//! A backup that may take over, and what follows when it does.
+
+use keepfast_common::event::Party;
+
+use super::back_off::BackOff;
+use super::decision::{Cause, Occasion, Reason, Restraint, Verdict, decide, incapable};
+use super::io::{Action, Event, Forgery, Mode, Moment, Policy, RAISED, Role};
+use super::note::Note;
+use super::shadow::Shadow;
+use crate::engine::Nanos;
+
+const MS: Nanos = 1_000_000;
+
+/// How often a takeover that waits is decided again, at least.
+pub const AGAIN_NS: Nanos = MS;
+
+/// How long keepalived may take to become master.
+pub const LIMIT_NS: Nanos = 50 * MS;
+
+/// Adverts of the old master within this time after this host's first one may have
+/// crossed it.
+pub const CROSSING_NS: Nanos = 5 * MS;
+
+/// A router that loses its new role this soon was not meant to have it.
+pub const CONTESTED_NS: Nanos = 50 * MS;
+
+/// When the addresses are announced again, after the first time: a switch or a
+/// neighbour may have missed it.
+const ANNOUNCE_AGAIN_NS: [Nanos; 3] = [10 * MS, 100 * MS, 1_000 * MS];
+
+/// What a router on a backup is about, and what it must not forget.
+#[derive(Debug, Default)]
+pub struct Candidate {
+    state: State,
+    /// The priority is raised.
+    raised: bool,
+    /// Addresses were leased, for the takeover under way or done.
+    leased: bool,
+    /// Announcements to come.
+    announcements: Vec<Nanos>,
+    back_off: BackOff,
+    shadow: Shadow,
+    /// What was said last about the present occasion.
+    told: Option<Note>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum State {
+    /// Nothing to do.
+    #[default]
+    Idle,
+    /// Probes are lost.
+    Suspecting { until: Nanos, ask_at: Nanos },
+    /// There is an occasion to take over.
+    Deciding {
+        occasion: Occasion,
+        again_at: Nanos,
+        ask_at: Nanos,
+    },
+    /// keepalived was told to.
+    TakingOver {
+        attempt: Attempt,
+        forgery: Forgery,
+        /// The old master was heard meanwhile.
+        contradicted: bool,
+        until: Nanos,
+    },
+    /// keepalived has.
+    Holding {
+        attempt: Attempt,
+        first_advert_ns: Nanos,
+        until: Nanos,
+    },
+}
+
+/// A takeover.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    cause: Cause,
+    loss_ns: Nanos,
+    verdict_ns: Nanos,
+    /// Whose place is taken.
+    master: Party,
+}
+
+impl Candidate {
+    /// Something happened. `gateway_lost`: this host handed over because of its
+    /// gateway, which has not answered since.
+    pub fn step(
+        &mut self,
+        moment: &Moment<'_>,
+        event: Event,
+        gateway_lost: bool,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(note) = self.shadow.learn(moment, event) {
+            actions.push(Action::Note(note));
+            if matches!(note, Note::WouldHaveBeenWrong { .. }) {
+                // As an armed one would.
+                self.back_off.begin(moment.now);
+            }
+        }
+        match event {
+            Event::Suspect => self.suspect(moment),
+            Event::Silent => self.consider(Occasion::silence(moment), moment.now),
+            Event::Resigned { at_ns } => {
+                self.consider(Occasion::resignation(moment, at_ns), moment.now);
+            }
+            Event::Back => self.answered(actions),
+            Event::LocalMaster { at_ns } => self.is_master(moment, at_ns, actions),
+            Event::LocalResigned => self.is_not_master(moment, None, actions),
+            Event::MasterChanged => {
+                if let Some(master) = moment.snapshot.other_master() {
+                    self.is_not_master(moment, Some(master), actions);
+                }
+            }
+            Event::OldMasterHeard { heard_ns } => self.contradicted(moment, heard_ns, actions),
+            Event::Tick | Event::HandOver | Event::GatewaySilent | Event::GatewayBack => {}
+        }
+        self.pass(moment, gateway_lost, actions);
+    }
+
+    /// The router is declared anew: what it may not do any longer ends, and what it
+    /// has changed is undone.
+    pub fn declared(&mut self, policy: &Policy, actions: &mut Vec<Action>) {
+        if policy.mode != Mode::Shadow {
+            self.shadow.forget();
+        }
+        if policy.mode == Mode::Armed {
+            return;
+        }
+        self.announcements.clear();
+        match self.state {
+            State::TakingOver { .. } => {
+                actions.push(Action::Note(Note::NotNow(Reason::Off)));
+                self.release(actions);
+            }
+            State::Holding { .. } => self.settle(actions),
+            State::Suspecting { .. } | State::Deciding { .. } if policy.mode == Mode::Off => {
+                self.idle();
+            }
+            State::Idle | State::Suspecting { .. } | State::Deciding { .. } => {}
+        }
+    }
+
+    /// What was taken over is left to keepalived alone; a takeover under way is
+    /// given up.
+    pub fn settle(&mut self, actions: &mut Vec<Action>) {
+        if matches!(self.state, State::Holding { .. }) {
+            // The addresses are keepalived's.
+            self.leased = false;
+        }
+        self.release(actions);
+    }
+
+    /// When time alone has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Nanos> {
+        let state = match self.state {
+            State::Idle => None,
+            State::Suspecting { until, ask_at } => Some(until.min(ask_at)),
+            State::Deciding { again_at, .. } => Some(again_at),
+            State::TakingOver { until, .. } | State::Holding { until, .. } => Some(until),
+        };
+        let announcements = self.announcements.iter().copied();
+        announcements
+            .chain(state)
+            .chain(self.shadow.deadline())
+            .min()
+    }
+
+    /// What it is about, in a word or two.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self.state {
+            State::Idle => "idle",
+            State::Suspecting { .. } => "suspecting",
+            State::Deciding { .. } => "deciding",
+            State::TakingOver { .. } => "taking over",
+            State::Holding { .. } => "holding",
+        }
+    }
+
+    /// Until when nothing is taken over.
+    #[must_use]
+    pub const fn backs_off_until(&self) -> Nanos {
+        self.back_off.until()
+    }
+
+    fn suspect(&mut self, moment: &Moment<'_>) {
+        let able = incapable(moment).is_none() && moment.snapshot.other_master().is_some();
+        if able && matches!(self.state, State::Idle) {
+            self.state = State::Suspecting {
+                until: moment.now.saturating_add(moment.policy.down_ns),
+                ask_at: moment.now,
+            };
+        }
+    }
+
+    /// Has the occasion decided, unless a takeover is under way or the present one is
+    /// as good.
+    fn consider(&mut self, occasion: Occasion, now: Nanos) {
+        match self.state {
+            State::TakingOver { .. } | State::Holding { .. } => return,
+            State::Deciding { occasion: old, .. }
+                if old.cause == Cause::Resignation || old.loss_ns == occasion.loss_ns =>
+            {
+                return;
+            }
+            State::Idle | State::Suspecting { .. } | State::Deciding { .. } => {}
+        }
+        self.told = None;
+        self.state = State::Deciding {
+            occasion,
+            again_at: now,
+            ask_at: now,
+        };
+    }
+
+    /// Probes are answered again.
+    fn answered(&mut self, actions: &mut Vec<Action>) {
+        match self.state {
+            State::Deciding { occasion, .. } if occasion.cause == Cause::Silence => {
+                self.tell(Note::NotNow(Reason::Answers), actions);
+                self.idle();
+            }
+            State::Suspecting { .. } => self.idle(),
+            _ => {}
+        }
+    }
+
+    /// This host's keepalived is master.
+    fn is_master(&mut self, moment: &Moment<'_>, at_ns: Nanos, actions: &mut Vec<Action>) {
+        match self.state {
+            State::TakingOver { attempt, .. } => self.hold(moment, attempt, at_ns, actions),
+            State::Suspecting { .. } | State::Deciding { .. } => self.idle(),
+            State::Idle | State::Holding { .. } => {}
+        }
+    }
+
+    fn hold(
+        &mut self,
+        moment: &Moment<'_>,
+        attempt: Attempt,
+        first_advert_ns: Nanos,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.leased {
+            actions.push(Action::KeepLease);
+        }
+        actions.extend([
+            Action::Announce,
+            Action::TellPeer(attempt.master),
+            Action::Note(Note::TookOver {
+                cause: attempt.cause,
+                since_loss_ns: first_advert_ns.saturating_sub(attempt.loss_ns),
+                since_verdict_ns: first_advert_ns.saturating_sub(attempt.verdict_ns),
+            }),
+        ]);
+        self.announcements = ANNOUNCE_AGAIN_NS
+            .iter()
+            .map(|delay| moment.now.saturating_add(*delay))
+            .collect();
+        self.state = State::Holding {
+            attempt,
+            first_advert_ns,
+            until: moment.now.saturating_add(moment.policy.down_ns),
+        };
+    }
+
+    /// This host's keepalived is not master any longer, or will not be: another one
+    /// is, if `master` says so.
+    fn is_not_master(
+        &mut self,
+        moment: &Moment<'_>,
+        master: Option<Party>,
+        actions: &mut Vec<Action>,
+    ) {
+        self.announcements.clear();
+        match (&mut self.state, master) {
+            (
+                State::TakingOver {
+                    attempt,
+                    contradicted,
+                    ..
+                },
+                Some(master),
+            ) => {
+                if master.is(&attempt.master) {
+                    *contradicted = true;
+                } else {
+                    actions.push(Action::Note(Note::NotNow(Reason::AnotherMaster)));
+                    self.release(actions);
+                }
+            }
+            (
+                State::Holding {
+                    first_advert_ns, ..
+                },
+                _,
+            ) => {
+                let after_ns = moment.now.saturating_sub(*first_advert_ns);
+                let note = if master.is_some() && after_ns <= CONTESTED_NS {
+                    Note::Wrong {
+                        after_ns,
+                        back_off_ns: self.back_off.begin(moment.now),
+                    }
+                } else {
+                    Note::Lost { after_ns }
+                };
+                actions.push(Action::Note(note));
+                self.release(actions);
+            }
+            (State::Suspecting { .. }, Some(_)) => self.idle(),
+            // What waits for a decision is decided at once, by the table.
+            _ => {}
+        }
+    }
+
+    /// The old master was heard at `heard_ns`.
+    fn contradicted(&mut self, moment: &Moment<'_>, heard_ns: Nanos, actions: &mut Vec<Action>) {
+        match &mut self.state {
+            State::TakingOver { contradicted, .. } => *contradicted = true,
+            State::Holding {
+                attempt,
+                first_advert_ns,
+                ..
+            } if heard_ns > first_advert_ns.saturating_add(CROSSING_NS) => {
+                let attempt = *attempt;
+                let after_ns = heard_ns.saturating_sub(*first_advert_ns);
+                match attempt.cause {
+                    Cause::Silence => {
+                        let back_off_ns = self.back_off.begin(moment.now);
+                        actions.push(Action::Note(Note::Wrong {
+                            after_ns,
+                            back_off_ns,
+                        }));
+                        self.announcements.clear();
+                        self.lower(actions);
+                        actions.push(Action::Yield(attempt.master));
+                        self.release(actions);
+                    }
+                    // It may well come back: who is master is keepalived's matter.
+                    Cause::Resignation => self.settle(actions),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Does what is due, and decides.
+    fn pass(&mut self, moment: &Moment<'_>, gateway_lost: bool, actions: &mut Vec<Action>) {
+        let now = moment.now;
+        let to_come = self.announcements.len();
+        self.announcements.retain(|at| *at > now);
+        if self.announcements.len() < to_come {
+            actions.push(Action::Announce);
+        }
+        match self.state {
+            State::Idle => {}
+            State::Suspecting { until, ask_at } => {
+                if now >= until || incapable(moment).is_some() {
+                    self.idle();
+                } else if now >= ask_at {
+                    let loss_ns = moment.snapshot.session.first_unanswered_ns;
+                    ask(moment, loss_ns, actions);
+                    self.state = State::Suspecting {
+                        until,
+                        ask_at: next_question(moment),
+                    };
+                }
+            }
+            State::Deciding {
+                occasion, ask_at, ..
+            } => self.judge(moment, occasion, ask_at, gateway_lost, actions),
+            State::TakingOver {
+                attempt,
+                forgery,
+                contradicted,
+                until,
+            } if now >= until => {
+                if moment.snapshot.role == Role::Master {
+                    self.hold(moment, attempt, now, actions);
+                } else if forgery == Forgery::ZeroInterval
+                    && !contradicted
+                    && incapable(moment).is_none()
+                {
+                    actions.push(Action::Note(Note::TriesAgain));
+                    self.inject(moment, attempt, Forgery::ShortThenZero, actions);
+                } else {
+                    let back_off_ns = self.back_off.begin(now);
+                    actions.push(Action::Note(Note::Failed { back_off_ns }));
+                    self.release(actions);
+                }
+            }
+            State::Holding { until, .. } if now >= until => {
+                self.settle(actions);
+                actions.push(Action::Note(Note::Settled));
+            }
+            State::TakingOver { .. } | State::Holding { .. } => {}
+        }
+    }
+
+    fn judge(
+        &mut self,
+        moment: &Moment<'_>,
+        occasion: Occasion,
+        ask_at: Nanos,
+        gateway_lost: bool,
+        actions: &mut Vec<Action>,
+    ) {
+        let restraint = Restraint {
+            back_off_until: self.back_off.until(),
+            gateway_lost,
+        };
+        match (decide(moment, &occasion, &restraint), occasion.master) {
+            (Verdict::TakeOver, Some(master)) => self.act(moment, &occasion, master, actions),
+            // The table takes nothing over from nobody.
+            (Verdict::TakeOver, None) => self.idle(),
+            (Verdict::NotNow(reason), _) => {
+                self.tell(Note::NotNow(reason), actions);
+                self.idle();
+            }
+            (Verdict::Wait(until, reason), _) => {
+                self.tell(Note::Waits(reason), actions);
+                let asks = occasion.cause == Cause::Silence && moment.now >= ask_at;
+                if asks {
+                    ask(moment, occasion.loss_ns, actions);
+                }
+                self.state = State::Deciding {
+                    occasion,
+                    again_at: until.min(moment.now.saturating_add(AGAIN_NS)),
+                    ask_at: if asks { next_question(moment) } else { ask_at },
+                };
+            }
+        }
+    }
+
+    /// Takes over, or thinks of it.
+    fn act(
+        &mut self,
+        moment: &Moment<'_>,
+        occasion: &Occasion,
+        master: Party,
+        actions: &mut Vec<Action>,
+    ) {
+        let policy = moment.policy;
+        let cause = occasion.cause;
+        let since_loss_ns = moment.now.saturating_sub(occasion.loss_ns);
+        if policy.mode != Mode::Armed {
+            if !self.shadow.is_open() {
+                self.shadow.think(moment, occasion, master);
+                actions.push(Action::Note(Note::WouldTakeOver {
+                    cause,
+                    since_loss_ns,
+                }));
+            }
+            self.idle();
+            return;
+        }
+        if policy.raise {
+            self.raised = true;
+            actions.push(Action::Raise(RAISED));
+        }
+        let old = policy.version == 2;
+        if old && policy.raise && policy.lease {
+            self.leased = true;
+            actions.push(Action::Lease);
+        }
+        let attempt = Attempt {
+            cause,
+            loss_ns: occasion.loss_ns,
+            verdict_ns: moment.now,
+            master,
+        };
+        let forgery = if old {
+            Forgery::PriorityZero
+        } else {
+            Forgery::ZeroInterval
+        };
+        self.inject(moment, attempt, forgery, actions);
+        // What is said must not delay what is done.
+        actions.push(Action::Note(Note::TakesOver {
+            cause,
+            since_loss_ns,
+        }));
+        self.told = None;
+    }
+
+    fn inject(
+        &mut self,
+        moment: &Moment<'_>,
+        attempt: Attempt,
+        forgery: Forgery,
+        actions: &mut Vec<Action>,
+    ) {
+        actions.push(Action::Inject(forgery, attempt.master));
+        let limit = if moment.policy.version == 2 && !self.raised {
+            LIMIT_NS.saturating_add(moment.policy.skew_ns())
+        } else {
+            LIMIT_NS
+        };
+        self.state = State::TakingOver {
+            attempt,
+            forgery,
+            contradicted: false,
+            until: moment.now.saturating_add(limit),
+        };
+    }
+
+    /// Says it, unless it was said last.
+    fn tell(&mut self, note: Note, actions: &mut Vec<Action>) {
+        if self.told.replace(note) != Some(note) {
+            actions.push(Action::Note(note));
+        }
+    }
+
+    /// Undoes what was changed for a takeover.
+    fn release(&mut self, actions: &mut Vec<Action>) {
+        if self.leased {
+            self.leased = false;
+            actions.push(Action::Unlease);
+        }
+        self.lower(actions);
+        self.idle();
+    }
+
+    fn lower(&mut self, actions: &mut Vec<Action>) {
+        if self.raised {
+            self.raised = false;
+            actions.push(Action::Raise(0));
+        }
+    }
+
+    fn idle(&mut self) {
+        self.state = State::Idle;
+        self.told = None;
+    }
+}
+
+/// Asks whoever could speak against a takeover, or for it.
+fn ask(moment: &Moment<'_>, loss_ns: Nanos, actions: &mut Vec<Action>) {
+    if moment.policy.solicit
+        && let Some(master) = moment.snapshot.other_master()
+    {
+        actions.push(Action::Solicit(master));
+    }
+    if moment.policy.witness && moment.snapshot.witness_ns < loss_ns {
+        actions.push(Action::AskWitness);
+    }
+}
+
+fn next_question(moment: &Moment<'_>) -> Nanos {
+    let interval = moment.policy.solicit_interval_ns.max(AGAIN_NS);
+    moment.now.saturating_add(interval)
+}
