@@ -110,6 +110,11 @@ pub struct RunArgs {
     /// The group that may use the control socket, besides root.
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
+
+    /// The priority (SCHED_FIFO) of the thread that probes peers and takes over; 0:
+    /// it is scheduled like everything else.
+    #[arg(long, value_name = "0-99", default_value_t = crate::fast::standing::PRIORITY, value_parser = clap::value_parser!(u8).range(0..=99))]
+    pub fast_priority: u8,
 }
 
 /// Arguments of `keepfast check`.

@@ -69,6 +69,23 @@ impl Namespace {
         Self::of_file(Some(name.to_owned()), file, &path)
     }
 
+    /// Another handle to the same namespace.
+    ///
+    /// # Errors
+    ///
+    /// It was let go, or there are too many open files.
+    pub fn clone_of(other: &Self) -> Result<Self> {
+        let file = other
+            .file
+            .as_ref()
+            .with_context(|| format!("network namespace {} is gone", other.label()))?;
+        Ok(Self {
+            name: other.name.clone(),
+            file: Some(file.try_clone().context("hold a network namespace")?),
+            inode: other.inode,
+        })
+    }
+
     fn of_file(name: Option<String>, file: File, path: &Path) -> Result<Self> {
         let metadata = file
             .metadata()

@@ -115,8 +115,12 @@ pub struct Session {
     pub phase: u8,
     /// Probes in a row that are not answered, the last of them at `sent_ns`.
     pub unanswered: u8,
+    /// The virtual router that `stamps` are about.
+    pub vrid: u8,
+    /// Its family, 4 or 6.
+    pub family: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 4],
     /// The last probes.
     pub slots: [Slot; SLOTS],
 }
@@ -146,7 +150,9 @@ impl Session {
         window: 0,
         phase: PHASE_DOWN,
         unanswered: 0,
-        reserved: [0; 6],
+        vrid: 0,
+        family: 0,
+        reserved: [0; 4],
         slots: [Slot {
             nonce: 0,
             sent_ns: 0,
@@ -208,6 +214,8 @@ impl Session {
         self.answered += 1;
         self.answered_ns = now;
         self.stamps = probe.stamps;
+        self.vrid = probe.vrid;
+        self.family = probe.family;
         // Those that left after it are still out.
         let younger = self.sequence.wrapping_sub(probe.sequence);
         if younger < u32::from(self.unanswered) {

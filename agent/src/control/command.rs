@@ -60,6 +60,13 @@ pub enum RouterCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Have another host serve a router, at once and without an outage; it stays a
+    /// backup here.
+    Drain {
+        /// The router.
+        #[arg(value_name = "ID")]
+        id: RouterId,
+    },
     /// Say what applying a file would change.
     Diff {
         /// The router's file; `-` for stdin.
@@ -108,6 +115,10 @@ pub fn run(args: &RouterArgs) -> Result<()> {
             } else {
                 print(&words::object(&result))
             }
+        }
+        RouterCommand::Drain { id } => {
+            ask(Request::Drain { id: id.to_string() })?;
+            print(&format!("{id}: handing over\n"))
         }
         RouterCommand::Diff { file } => {
             let (text, origin) = read(file)?;

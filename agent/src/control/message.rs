@@ -33,6 +33,11 @@ pub enum Request {
         /// Its name.
         id: String,
     },
+    /// Have another host serve a router, without an outage.
+    Drain {
+        /// Its name.
+        id: String,
+    },
     /// Say what applying a file would change.
     Diff {
         /// The file.
@@ -115,6 +120,7 @@ impl Request {
         match self {
             Self::Apply { origin, .. } => Some(format!("apply {origin:?}")),
             Self::Delete { id } => Some(format!("delete {id:?}")),
+            Self::Drain { id } => Some(format!("drain {id:?}")),
             Self::List | Self::Show { .. } | Self::Diff { .. } => None,
         }
     }

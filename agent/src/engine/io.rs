@@ -1,6 +1,7 @@
 //! What goes into a router's engine and what comes out of it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::announce::Place;
@@ -40,6 +41,14 @@ pub struct Instance {
     pub vrid: Vrid,
     /// 4 or 6.
     pub family: u8,
+    /// 2 or 3.
+    pub version: u8,
+    /// This host's priority, before anything that is tracked changes it.
+    pub priority: u8,
+    /// What its adverts list.
+    pub advertised: Vec<IpAddr>,
+    /// Why the fast path can do nothing for it, in words.
+    pub obstacle: Option<String>,
 }
 
 /// A program of a router.

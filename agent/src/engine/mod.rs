@@ -138,6 +138,18 @@ impl Engine {
         self.state
     }
 
+    /// Whether keepalived lives.
+    #[must_use]
+    pub const fn keepalived(&self) -> Liveness {
+        self.facts.keepalived
+    }
+
+    /// Whether the interfaces that keepalived tracks carry frames.
+    #[must_use]
+    pub fn interfaces_up(&self) -> bool {
+        self.facts.interfaces == Carrier::Up
+    }
+
     /// Since when the state is what it is.
     #[must_use]
     pub const fn since_ns(&self) -> Nanos {

@@ -15,12 +15,13 @@ use aya::programs::tc::{
 };
 use aya::programs::xdp::XdpLink;
 use aya::programs::{XdpMode, links::PinnedLink};
-use keepfast_common::maps as names;
+use keepfast_common::maps::{self as names, BOUNCE_TC, BOUNCE_XDP, LinkKey};
 use tracing::{debug, info, warn};
 
 use super::{Kernel, PinDirectory};
 use crate::netlink::Interface;
 use crate::netns::Namespace;
+use crate::network::monitor::Link;
 
 /// Where a program sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,9 @@ pub struct Attachment {
     pub egress: Hook,
     /// Why received frames are not seen by native XDP, in words; empty if they are.
     pub fallbacks: Vec<String>,
-    _links: [Held; 2],
+    /// How probes of others are sent back; `None`: they are not.
+    pub answers: Option<Hook>,
+    links: Vec<Held>,
 }
 
 impl Attachment {
@@ -128,20 +131,69 @@ impl Kernel {
             let (ingress, ingress_link) =
                 self.attach_ingress(interface, pin("ingress"), &mut fallbacks)?;
             let (egress, egress_link) = self
-                .attach_tc(
-                    interface,
-                    TcAttachType::Egress,
-                    pin("egress"),
-                    &mut fallbacks,
-                )
+                .attach_tc(interface, names::TC_EGRESS, pin("egress"), &mut fallbacks)
                 .with_context(|| format!("attach to what {} sends", interface.name))?;
             Ok(Attachment {
                 ingress,
                 egress,
                 fallbacks,
-                _links: [ingress_link, egress_link],
+                answers: None,
+                links: vec![ingress_link, egress_link],
             })
         })
+    }
+
+    /// Has probes of others sent back on an interface that the programs are attached
+    /// to: by XDP in the driver of a device, else by tc.
+    ///
+    /// Of interfaces that are software, XDP may only seem to send: a veth drops what it
+    /// is given this way unless the far end is prepared for it.
+    ///
+    /// # Errors
+    ///
+    /// The interface is gone, the kernel refuses, or it has no hardware address.
+    pub fn answer_probes(
+        &mut self,
+        namespace: &Namespace,
+        link: &Link,
+        attachment: &mut Attachment,
+        pins: Option<&PinDirectory>,
+    ) -> Result<()> {
+        let mac = link.mac.context("the interface has no hardware address")?;
+        let bounce = match attachment.ingress {
+            Hook::NativeXdp if !link.software => BOUNCE_XDP,
+            Hook::NativeXdp | Hook::GenericXdp => BOUNCE_TC,
+            Hook::Tcx | Hook::Clsact => BOUNCE_TC,
+        };
+        let by_xdp = matches!(attachment.ingress, Hook::NativeXdp | Hook::GenericXdp);
+        attachment.answers = Some(attachment.ingress);
+        if by_xdp && bounce == BOUNCE_TC {
+            let pin = pins.map(|pins| {
+                let name = format!("{}-{}-bounce", namespace.inode(), link.index);
+                pins.path().join(name)
+            });
+            let interface = Interface {
+                index: link.index,
+                name: link.name.clone(),
+                ethernet: link.ethernet,
+                xdp_program: None,
+            };
+            let (hook, held) = namespace.enter(|| {
+                self.attach_tc(&interface, names::TC_BOUNCE, pin, &mut attachment.fallbacks)
+            })?;
+            attachment.answers = Some(hook);
+            attachment.links.push(held);
+        }
+        let key = LinkKey {
+            netns: namespace.inode(),
+            ifindex: link.index,
+        };
+        let link = names::Link {
+            mac,
+            bounce,
+            reserved: 0,
+        };
+        self.maps().answer_probes(key, link)
     }
 
     fn attach_ingress(
@@ -163,7 +215,7 @@ impl Kernel {
                 }
             }
         }
-        self.attach_tc(interface, TcAttachType::Ingress, pin, fallbacks)
+        self.attach_tc(interface, names::TC_INGRESS, pin, fallbacks)
             .with_context(|| format!("attach to what {} receives", interface.name))
     }
 
@@ -189,13 +241,14 @@ impl Kernel {
     fn attach_tc(
         &mut self,
         interface: &Interface,
-        direction: TcAttachType,
+        name: &str,
         pin: Option<PathBuf>,
         fallbacks: &mut Vec<String>,
     ) -> Result<(Hook, Held)> {
-        let name = match direction {
-            TcAttachType::Ingress => names::TC_INGRESS,
-            _ => names::TC_EGRESS,
+        let direction = if name == names::TC_EGRESS {
+            TcAttachType::Egress
+        } else {
+            TcAttachType::Ingress
         };
         let program = self.tc(name)?;
         let order = TcAttachOptions::TcxOrder(LinkOrder::default());

@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuHashMap};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap};
 use keepfast_common::counter::Counter;
 use keepfast_common::maps::{
-    self as names, AddressKey, Count, CounterKey, HoldingSlot, RouterKey, RouterSlot,
+    self as names, AddressKey, Agent, Count, CounterKey, Guarded, HoldingSlot, Link, LinkKey,
+    RouterKey, RouterSlot,
 };
 use keepfast_common::neighbour::{Holding, Watched};
 use keepfast_common::track::VirtualRouter;
@@ -18,6 +19,9 @@ pub struct Maps {
     watched: HashMap<MapData, Wire<AddressKey>, Wire<Watched>>,
     holdings: HashMap<MapData, Wire<AddressKey>, Wire<HoldingSlot>>,
     counters: PerCpuHashMap<MapData, Wire<CounterKey>, Wire<Count>>,
+    guarded: HashMap<MapData, Wire<RouterKey>, Wire<Guarded>>,
+    links: HashMap<MapData, Wire<LinkKey>, Wire<Link>>,
+    agent: Array<MapData, Wire<Agent>>,
 }
 
 impl Maps {
@@ -33,6 +37,9 @@ impl Maps {
             watched: open(ebpf, names::WATCHED)?,
             holdings: open(ebpf, names::HOLDINGS)?,
             counters: open(ebpf, names::COUNTERS)?,
+            guarded: open(ebpf, names::GUARDED)?,
+            links: open(ebpf, names::LINKS)?,
+            agent: open(ebpf, names::AGENT)?,
         })
     }
 
@@ -139,6 +146,59 @@ impl Maps {
             .with_context(|| format!("write map {}", names::ROUTERS))
     }
 
+    /// Has urgent events about a virtual router sent, and peers told how its keepalived
+    /// is.
+    ///
+    /// # Errors
+    ///
+    /// The map is full.
+    pub fn guard(&mut self, key: RouterKey, guarded: Guarded) -> Result<()> {
+        self.guarded
+            .insert(Wire(key), Wire(guarded), 0)
+            .with_context(|| format!("write map {}", names::GUARDED))
+    }
+
+    /// Ends what [`Self::guard`] began.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn unguard(&mut self, key: RouterKey) -> Result<()> {
+        gone(self.guarded.remove(&Wire(key)))
+            .with_context(|| format!("write map {}", names::GUARDED))
+    }
+
+    /// Has probes answered on an interface.
+    ///
+    /// # Errors
+    ///
+    /// The map is full.
+    pub fn answer_probes(&mut self, key: LinkKey, link: Link) -> Result<()> {
+        self.links
+            .insert(Wire(key), Wire(link), 0)
+            .with_context(|| format!("write map {}", names::LINKS))
+    }
+
+    /// Ends what [`Self::answer_probes`] began.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn ignore_probes(&mut self, key: LinkKey) -> Result<()> {
+        gone(self.links.remove(&Wire(key))).with_context(|| format!("write map {}", names::LINKS))
+    }
+
+    /// Says what the programs need to know of the agent.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn introduce(&mut self, agent: Agent) -> Result<()> {
+        self.agent
+            .set(0, Wire(agent), 0)
+            .with_context(|| format!("write map {}", names::AGENT))
+    }
+
     /// Every counter that is not zero: namespace's inode number, interface index,
     /// what, how often.
     ///
@@ -166,7 +226,7 @@ fn unarmed_deadline(slot: &RouterSlot) -> Option<u64> {
 }
 
 /// Removing what is not there is done.
-fn gone(result: Result<(), MapError>) -> Result<(), MapError> {
+pub(super) fn gone(result: Result<(), MapError>) -> Result<(), MapError> {
     match result {
         Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error))

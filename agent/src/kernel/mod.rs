@@ -4,6 +4,7 @@
 mod attach;
 mod btf;
 mod debug;
+mod fast;
 mod maps;
 mod pins;
 mod ring;
@@ -12,6 +13,7 @@ mod wire;
 pub use attach::{Attachment, Hook};
 pub use btf::netns_offsets;
 pub use debug::DebugLines;
+pub use fast::FastKernel;
 pub use maps::Maps;
 pub use pins::{PinDirectory, ROOT as PIN_ROOT};
 pub use ring::{Events, Loss};
@@ -34,6 +36,10 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/keepfast.bpf.o
 /// Name of the global that aya-log's programs read.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
+/// How long the programs stay after it was said that they are about to go: peers ask
+/// several times in it.
+pub const LEAVE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// How often the kernel is asked to load a program.
 const LOAD_TRIES: u32 = 5;
 
@@ -54,6 +60,7 @@ pub struct LoadOptions {
 pub struct Kernel {
     ebpf: Ebpf,
     maps: Maps,
+    fast: Option<FastKernel>,
     tells_namespaces: bool,
 }
 
@@ -108,10 +115,12 @@ impl Kernel {
         if let Some(pins) = pins {
             pin_maps(&ebpf, pins)?;
         }
+        let fast = FastKernel::take(&mut ebpf)?;
         let maps = Maps::take(&mut ebpf)?;
         Ok(Self {
             ebpf,
             maps,
+            fast: Some(fast),
             tells_namespaces: offsets.0.known == 1,
         })
     }
@@ -143,6 +152,15 @@ impl Kernel {
             .context("take the ring buffer of events")?;
         let ring: RingBuf<MapData> = map.try_into().context("open the ring buffer of events")?;
         Events::new(ring)
+    }
+
+    /// Takes what the fast path's thread needs; there is one.
+    ///
+    /// # Errors
+    ///
+    /// It was taken before.
+    pub fn take_fast(&mut self) -> Result<FastKernel> {
+        self.fast.take().context("take the fast path's maps")
     }
 
     /// Takes the stream of debug lines; there is one.

@@ -10,10 +10,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use aya::maps::{Array, Map, MapData};
+use keepfast_common::maps::{self as names, Agent};
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::{info, warn};
+
+use super::{LEAVE, Wire};
 
 /// Where all pins are.
 pub const ROOT: &str = "/sys/fs/bpf/keepfast";
@@ -97,16 +101,39 @@ fn sweep() {
         }
         match try_lock(&path) {
             Ok(None) => {}
-            Ok(Some(_lock)) => match fs::remove_dir_all(&path) {
-                Ok(()) => info!(
-                    "removed {}, left by a keepfast that was killed",
-                    path.display()
-                ),
-                Err(error) => warn!("remove {}: {error}", path.display()),
-            },
+            Ok(Some(_lock)) => {
+                match take_leave(&path).and_then(|()| Ok(fs::remove_dir_all(&path)?)) {
+                    Ok(()) => info!(
+                        "removed {}, left by a keepfast that was killed",
+                        path.display()
+                    ),
+                    Err(error) => warn!("remove {}: {error:#}", path.display()),
+                }
+            }
             Err(error) => warn!("{error:#}"),
         }
     }
+}
+
+/// Has the programs of a dead agent, which answer probes still, say that they are about
+/// to go: their silence means nothing then.
+fn take_leave(directory: &Path) -> Result<()> {
+    let path = directory.join(names::AGENT);
+    if !path.exists() {
+        return Ok(());
+    }
+    let data = MapData::from_pin(&path).with_context(|| format!("open {}", path.display()))?;
+    let map: Array<MapData, Wire<Agent>> = Map::Array(data).try_into()?;
+    let mut agents = map;
+    let mut agent = agents.get(&0, 0)?.0;
+    if agent.alive_ns == 0 {
+        // It answered no probes.
+        return Ok(());
+    }
+    agent.leaving = 1;
+    agents.set(0, Wire(agent), 0)?;
+    std::thread::sleep(LEAVE);
+    Ok(())
 }
 
 /// Makes a directory that only root can look into, if it is not there.

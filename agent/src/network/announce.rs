@@ -34,7 +34,8 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    fn frame(&self) -> Vec<u8> {
+    /// The gratuitous ARP or unsolicited neighbour advertisement.
+    pub(crate) fn frame(&self) -> Vec<u8> {
         match self.address {
             IpAddr::V4(address) => arp_request(self.mac, address, address),
             IpAddr::V6(address) => advertisement(self.mac, address, self.router),

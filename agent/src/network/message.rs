@@ -118,12 +118,15 @@ impl Message<'_> {
             up: flags & running == running,
             ethernet: u16_at(self.body, 2)? == libc::ARPHRD_ETHER,
             xdp_program: None,
+            software: false,
         };
         for (kind, value) in attributes(self.body.get(16..)?) {
             match kind {
                 libc::IFLA_IFNAME => link.name = text(value),
                 libc::IFLA_ADDRESS => link.mac = value.try_into().ok(),
                 libc::IFLA_XDP => link.xdp_program = xdp_program(value),
+                // Devices have none.
+                libc::IFLA_LINKINFO => link.software = true,
                 _ => {}
             }
         }
@@ -404,6 +407,7 @@ mod tests {
                 up,
                 ethernet: true,
                 xdp_program,
+                software: false,
             })
         };
         for (flags, attributes, expected) in [

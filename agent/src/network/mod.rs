@@ -18,6 +18,8 @@ pub mod gateway_check;
 
 pub mod probe;
 
+pub mod question;
+
 pub mod advert;
 
 pub mod lease;

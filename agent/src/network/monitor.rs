@@ -75,6 +75,8 @@ pub struct Link {
     pub ethernet: bool,
     /// The XDP program that sits on it.
     pub xdp_program: Option<u32>,
+    /// Whether it is made of software (veth, VLAN, bridge), not a device.
+    pub software: bool,
 }
 
 /// All links and addresses of a namespace.

@@ -1,14 +1,15 @@
 //! Asking whether a neighbour lives, by ARP or neighbour discovery.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 
-use super::frame::{ARP, IPV6, arp_request, is_answer, link_local, solicitation};
+use super::frame::{ARP, IPV6, is_answer};
 use super::monitor::Link;
+use super::question;
 use super::raw::Frames;
 
 /// How often one is asked within the limit: a frame may be lost.
@@ -44,13 +45,8 @@ pub fn probe(
         Some(_) => own,
         None => private_mac(link.index)?,
     };
-    let (kind, question) = match (address, sender) {
-        (IpAddr::V4(target), None) => (ARP, arp_request(mac, Ipv4Addr::UNSPECIFIED, target)),
-        (IpAddr::V4(target), Some(IpAddr::V4(sender))) => (ARP, arp_request(mac, sender, target)),
-        (IpAddr::V6(target), None) => (IPV6, solicitation(mac, link_local(mac), target)),
-        (IpAddr::V6(target), Some(IpAddr::V6(sender))) => (IPV6, solicitation(mac, sender, target)),
-        (_, Some(sender)) => bail!("ask for {address} as {sender}: expected one of its family"),
-    };
+    let kind = if address.is_ipv4() { ARP } else { IPV6 };
+    let question = question::frame(mac, sender, address)?;
     let frames = Frames::listen(link.index, kind, mac)?;
     for time in 1..=TIMES {
         match frames.send(link.index, &question) {

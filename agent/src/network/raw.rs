@@ -20,11 +20,11 @@ const FRAME: usize = 2048;
 /// A packet socket, of the namespace that it was opened in. It never waits, except
 /// where told to.
 #[derive(Debug)]
-pub(super) struct Frames(OwnedFd);
+pub(crate) struct Frames(OwnedFd);
 
 impl Frames {
     /// One that only sends.
-    pub(super) fn open() -> Result<Self> {
+    pub(crate) fn open() -> Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         socket(AddressFamily::Packet, SockType::Raw, flags, None)
             .map(Self)
@@ -45,8 +45,13 @@ impl Frames {
         Ok(frames)
     }
 
+    /// Has all frames bear a mark (SO_MARK), which stays on this host.
+    pub(crate) fn mark(&self, mark: u32) -> Result<(), Errno> {
+        set(&self.0, libc::SOL_SOCKET, libc::SO_MARK, &mark)
+    }
+
     /// Sends a frame on an interface.
-    pub(super) fn send(&self, index: u32, frame: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn send(&self, index: u32, frame: &[u8]) -> Result<(), Errno> {
         let kind = frame.get(12..14).and_then(|kind| kind.try_into().ok());
         let to = link(index, kind.map_or(0, u16::from_be_bytes))?;
         sendto(self.0.as_raw_fd(), frame, &to, MsgFlags::empty()).map(|_| ())

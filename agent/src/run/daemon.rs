@@ -18,6 +18,7 @@ use crate::notify::{Notifier, Shared};
 use crate::observe::Observer;
 use crate::report::clock::{ClockMapping, monotonic_ns};
 
+use super::fast::Fast;
 use super::jobs::{Chain, Jobs};
 use super::keepalived;
 use super::member::{FileVersion, Member};
@@ -41,6 +42,8 @@ pub(super) struct Daemon {
     pub(super) remembered_taken_up: bool,
     /// `None`: addresses tell alone.
     pub(super) observer: Option<Observer>,
+    /// `None`: keepalived takes over by itself alone.
+    pub(super) fast: Option<Fast>,
     pub(super) sites: BTreeMap<usize, Site>,
     pub(super) next_site: usize,
     pub(super) changes: mpsc::Sender<(usize, Change)>,
@@ -73,6 +76,7 @@ impl Daemon {
             problems: Vec::new(),
             remembered_taken_up: false,
             observer: None,
+            fast: None,
             sites: BTreeMap::new(),
             next_site: 0,
             changes,
@@ -117,6 +121,7 @@ impl Daemon {
                 }
                 self.prepare(&id);
                 self.look_at(&id);
+                self.guard(&id);
             }
             None => self.adopt(plan)?,
         }
@@ -178,6 +183,7 @@ impl Daemon {
             self.perform(id, now, action);
         }
         self.actions = actions;
+        self.let_know(id);
     }
 
     /// What a router's programs are started with; `None` without a namespace.

@@ -1,10 +1,13 @@
 //! What the kernel programs tell of routers.
 
+use std::net::IpAddr;
+
 use keepfast_common::event::{Event, EventKind};
+use keepfast_common::wire::widen;
 use tracing::warn;
 
 use crate::config::RouterId;
-use crate::engine::{Adverts, Input, State};
+use crate::engine::{Adverts, Input, Published, State};
 use crate::report::json::kind_name;
 use crate::report::words::sentence;
 
@@ -28,6 +31,9 @@ impl Daemon {
         if let Some(site) = self.sites.get_mut(&label) {
             site.attach(observer, &name);
         }
+        for id in self.members_in(label) {
+            self.guard(&id);
+        }
     }
 
     /// Takes the kernel's events.
@@ -43,6 +49,11 @@ impl Daemon {
             let Some(interface) = site.name_of(event.ifindex) else {
                 continue;
             };
+            if event.kind == EventKind::AddressClaimed as u8 {
+                let (label, interface) = (*label, interface.to_owned());
+                self.take_claim(label, &interface, &event);
+                continue;
+            }
             let concerned = |member: &&Member| {
                 let instance = member.plan().instance.as_ref();
                 member.site == Some(*label)
@@ -80,6 +91,31 @@ impl Daemon {
             _ => return,
         };
         self.input_at(id, event.time_ns, Input::Adverts(adverts));
+    }
+
+    /// An address was announced by somebody else: where this host serves, it says again
+    /// that it does, for the neighbours have just been told otherwise.
+    fn take_claim(&mut self, label: usize, interface: &str, event: &Event) {
+        let mut claims = Vec::new();
+        for member in self.members.values() {
+            let vrid = member.plan().instance.as_ref().map(|it| it.vrid.get());
+            let primary = member.engine.published() == Some(Published::Primary);
+            if member.site != Some(label) || vrid != Some(event.vrid) || !primary {
+                continue;
+            }
+            let claimed = member.plan().addresses.iter().find(|place| {
+                let address = match place.address.address() {
+                    IpAddr::V4(address) => widen(address.octets()),
+                    IpAddr::V6(address) => address.octets(),
+                };
+                place.interface.as_str() == interface && address == event.new.address
+            });
+            claims.extend(claimed.map(|place| (member.id.clone(), place.clone())));
+        }
+        for (id, place) in claims {
+            self.announce(&id, &[place]);
+            self.note(&id, event.time_ns, "address_claimed", &sentence(event));
+        }
     }
 
     /// Tells of another primary besides this one: where nobody preempts, a link was cut and is

@@ -24,6 +24,7 @@ mod daemon;
 mod perform;
 
 mod declarations;
+mod fast;
 mod heard;
 mod places;
 mod processes;
@@ -66,6 +67,7 @@ use crate::watch::raise_descriptor_limit;
 
 use daemon::Daemon;
 use directory::Watches;
+use fast::Fast;
 use plan::Planner;
 
 /// How often it is looked for what no event tells.
@@ -164,6 +166,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
                 }
                 daemon.take_events(&mut events);
             }
+            Some(told) = fast::next_told(daemon.fast.as_mut()) => daemon.take_told(&told),
             done = daemon.jobs.next() => daemon.done(done),
             () = until(deadline) => daemon.expire(),
             incoming = server.next() => daemon.answer(incoming),
@@ -186,7 +189,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
             }
             () = at(load) => {
                 load = None;
-                source = observe(&mut daemon);
+                source = observe(&mut daemon, args.fast_priority);
             }
             _ = tick.tick() => {
                 if watches.watch_declarations(&args.routers) {
@@ -216,6 +219,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
         }
     }
     info!("ending; the routers stay as they are");
+    daemon.take_leave().await;
     Ok(())
 }
 
@@ -256,12 +260,16 @@ async fn features() -> Features {
 }
 
 /// Loads the kernel programs, where that is possible.
-fn observe(daemon: &mut Daemon) -> Option<Source> {
+fn observe(daemon: &mut Daemon, priority: u8) -> Option<Source> {
     match Observer::load(&format!("run-{}", std::process::id())) {
-        Ok((observer, source)) => {
+        Ok((mut observer, source)) => {
             if !observer.kernel.tells_namespaces() {
                 warn!("the kernel programs cannot tell namespaces apart; addresses tell alone");
                 return None;
+            }
+            match Fast::start(&mut observer, priority) {
+                Ok(fast) => daemon.fast = Some(fast),
+                Err(error) => warn!("no fast path: {error:#}"),
             }
             daemon.observer = Some(observer);
             Some(source)

@@ -174,7 +174,7 @@ impl Daemon {
         }
     }
 
-    fn announce(&mut self, id: &RouterId, places: &[Place]) {
+    pub(super) fn announce(&mut self, id: &RouterId, places: &[Place]) {
         let job = self.members.get(id).and_then(|member| {
             let site = self.site(member)?;
             Some(network::announce(site, places))

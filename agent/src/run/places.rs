@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use tracing::{error, info, warn};
 
-use crate::config::{NamespaceChoice, RouterId};
+use crate::config::{Mode, NamespaceChoice, RouterId};
 use crate::engine::{Input, Place, Program};
 use crate::netns::Namespace;
 use crate::network::monitor::Change;
@@ -108,16 +108,24 @@ impl Daemon {
             .filter(|name| site.link(name).is_some_and(|link| !link.up))
             .map(|name| format!("interface {name}"))
             .collect();
-        let unwatched = member
-            .advert_interface()
-            .filter(|name| site.link(name).is_some() && site.hooks(name).is_none());
-        if let (Some(label), Some(name)) = (member.site, unwatched) {
-            let entry = (label, name.to_owned());
-            if !self.unattached.contains(&entry) {
+        // Adverts first: what else is watched is of use to the fast path alone.
+        let others = member
+            .plan()
+            .addresses
+            .iter()
+            .map(|it| it.interface.as_str());
+        let guarded = member.plan().router.fast_path.mode != Mode::Off;
+        let others = others.filter(|_| guarded);
+        for name in member.advert_interface().into_iter().chain(others) {
+            let unwatched = site.link(name).is_some() && site.hooks(name).is_none();
+            let entry = member.site.map(|label| (label, name.to_owned()));
+            if let Some(entry) = entry.filter(|entry| unwatched && !self.unattached.contains(entry))
+            {
                 self.unattached.push_back(entry);
             }
         }
         self.input(id, Input::Interfaces { missing, down });
+        self.guard(id);
     }
 
     /// Has the namespace made as a managed router needs it.
@@ -209,6 +217,10 @@ impl Daemon {
             return;
         };
         member.site = None;
+        self.unguard(id);
+        let Some(member) = self.members.get(id) else {
+            return;
+        };
         let managed = member.managed().is_some();
         let own = |program: &Program| managed || *program != Program::Keepalived;
         let running: Vec<Program> = member.processes.keys().copied().filter(own).collect();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use crate::config::secret::{self, Secret};
-use crate::config::{Attached, Keepalived, Managed, Router};
+use crate::config::{Attached, AuthenticationKind, Keepalived, Managed, Router};
 use crate::engine::{Instance, Nanos, Place, Plan};
 use crate::exit::BadInput;
 use crate::helper::{conntrackd, radvd};
@@ -99,6 +99,10 @@ impl Planner {
                 tracked: vrrp.track_interfaces.clone(),
                 vrid: vrrp.vrid,
                 family: family(&vrrp.primary_address.address()),
+                version: vrrp.version,
+                priority: vrrp.priority,
+                advertised: vec![vrrp.primary_address.address()],
+                obstacle: obstacle_of(managed),
             }),
             advert_interval_ns: nanos(vrrp.advert_interval),
             router: Arc::clone(router),
@@ -159,6 +163,14 @@ fn attached_plan(router: &Arc<Router>, attached: &Attached) -> Result<Plan> {
             tracked: instance.track_interfaces.clone(),
             vrid: instance.vrid,
             family,
+            version: instance.version,
+            priority: instance.priority,
+            advertised: instance
+                .addresses
+                .iter()
+                .map(|it| it.address.address())
+                .collect(),
+            obstacle: attached_obstacle(&instance),
         }),
         advert_interval_ns: nanos(instance.advert_interval),
         router: Arc::clone(router),
@@ -177,6 +189,31 @@ fn find_instance(file: &Path, name: &str) -> Result<read::Instance> {
         ))
         .into()
     })
+}
+
+/// Why keepalived cannot be made to take over, if so.
+fn obstacle_of(managed: &Managed) -> Option<String> {
+    let authentication = managed.vrrp.authentication.as_ref();
+    let header = authentication.is_some_and(|it| it.kind == AuthenticationKind::Ah);
+    header.then(|| {
+        "adverts in an authentication header (AH) can be made by keepalived only".to_owned()
+    })
+}
+
+/// The same of somebody else's.
+fn attached_obstacle(instance: &read::Instance) -> Option<String> {
+    let why = if instance.authentication.is_some() {
+        "the password of somebody else's keepalived is not known"
+    } else if !instance.unicast_peers.is_empty() {
+        "adverts go to single peers (unicast_peer)"
+    } else if instance.own_interface {
+        "keepalived advertises on an interface of its own (use_vmac)"
+    } else if instance.addresses.is_empty() {
+        "it advertises no address"
+    } else {
+        return None;
+    };
+    Some(why.to_owned())
 }
 
 const fn family(address: &IpAddr) -> u8 {

@@ -30,6 +30,7 @@ impl Daemon {
             Request::Delete { id } => self.delete(id),
             Request::List => Ok(self.list()),
             Request::Show { id } => self.show(id),
+            Request::Drain { id } => self.known(id).and_then(|id| self.drain(&id)),
             Request::Diff { text, origin } => self.diff(text, origin),
         };
         let reply = match outcome {
@@ -106,6 +107,7 @@ impl Daemon {
             "programs": programs,
             "addresses_declared": plan.addresses.len(),
             "addresses_present": present,
+            "fast_path": self.fast_status(member),
             "hooks": member.notifier.status(),
             "events_not_logged": member.unlogged,
             "declaration": config::render::render(&plan.router),

@@ -142,20 +142,30 @@ impl Site {
         };
         let interface = Interface {
             index,
-            name: link.name,
+            name: link.name.clone(),
             ethernet: link.ethernet,
             xdp_program: link.xdp_program,
         };
         let Observer { kernel, pins, .. } = observer;
         match kernel.attach(&self.namespace, &interface, Some(pins)) {
-            Ok(attachment) => {
+            Ok(mut attachment) => {
+                let outcome =
+                    kernel.answer_probes(&self.namespace, &link, &mut attachment, Some(pins));
                 attachment.tell(name, &label);
+                if let Err(error) = outcome {
+                    warn!("probes are not answered on {name} in {label}: {error:#}");
+                }
                 self.attached.insert(index, attachment);
             }
             Err(error) => {
                 warn!("cannot watch {name} in {label}, addresses tell alone: {error:#}");
             }
         }
+    }
+
+    /// Whether the kernel programs watch an interface.
+    pub(super) fn is_watched(&self, index: u32) -> bool {
+        self.attached.contains_key(&index)
     }
 
     /// By which hooks an interface is watched, in words; `None`: by netlink alone.

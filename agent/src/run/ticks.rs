@@ -17,6 +17,7 @@ impl Daemon {
             Err(error) => error!("{error:#}"),
         }
         self.house_homeless();
+        self.sign();
         let unwritten = self.members.values_mut().filter_map(|it| {
             let state = it.unwritten?;
             Some((it, state))

@@ -1,0 +1,138 @@
+//! What is known of a router at a moment, as its takeover engine is told.
+
+use anyhow::Result;
+use keepfast_common::event::{Party, same_mac};
+use keepfast_common::session::{self, PHASE_DOWN};
+use keepfast_common::track::VirtualRouter;
+use keepfast_common::wire::probe::{SENDER_ARMED, SENDER_GATEWAY};
+
+use crate::engine::Nanos;
+use crate::kernel::FastKernel;
+use crate::takeover::{Phase, Role, Session, Snapshot};
+
+use super::guarded::Guarded;
+use super::sessions::Sessions;
+
+/// The facts, read right now.
+pub(super) fn read(
+    kernel: &FastKernel,
+    sessions: &Sessions,
+    router: &mut Guarded,
+    now: Nanos,
+) -> Result<Snapshot> {
+    let known = kernel
+        .router(&router.guard.key)?
+        .unwrap_or(VirtualRouter::UNKNOWN);
+    let master = (known.master.heard_ns != 0).then_some(known.master);
+    let role = if known.own_active != 0 {
+        Role::Master
+    } else if router.facts.backup {
+        Role::Backup
+    } else {
+        Role::Other
+    };
+    let (session, answered_ns) = session(kernel, sessions, router, master.as_ref())?;
+    let mut sign_of_life_ns = answered_ns;
+    if let Some(master) = master.filter(|master| master.local == 0) {
+        sign_of_life_ns = sign_of_life_ns.max(master.heard_ns);
+    }
+    Ok(Snapshot {
+        role,
+        keepalived_runs: router.facts.keepalived_runs,
+        link_up: router.facts.link_up,
+        master,
+        session,
+        sign_of_life_ns,
+        witness_ns: witness_ns(kernel, router)?,
+        rank: router.stamps.rank.into(),
+        heirs: heirs(kernel, router, now)?,
+    })
+}
+
+/// How the session with the master is, by whichever means; and when that last answered.
+fn session(
+    kernel: &FastKernel,
+    sessions: &Sessions,
+    router: &mut Guarded,
+    master: Option<&Party>,
+) -> Result<(Session, Nanos)> {
+    let mut found = Session {
+        phase: Phase::Down,
+        is_of_master: true,
+        first_unanswered_ns: 0,
+    };
+    let mut answered_ns = 0;
+    let peer = router
+        .peer
+        .and_then(|key| sessions.get(&key).map(|peer| (key, peer.number)));
+    if let Some((key, number)) = peer {
+        found.is_of_master = master.is_some_and(|master| same_mac(&master.mac, &key.mac));
+        if let Some(session) = kernel.session(number)? {
+            found.phase = phase(session.phase);
+            found.first_unanswered_ns = session.first_ns;
+            answered_ns = session.answered_ns;
+            if (session.vrid, session.family) == (router.guard.key.vrid, router.guard.key.family) {
+                router.stamps = session.stamps;
+            }
+        }
+    }
+    // Where probes say nothing, the master's keepalived itself may.
+    if found.phase == Phase::Down
+        && let Some(questions) = &router.solicitation
+        && questions.is_silent()
+    {
+        found = Session {
+            phase: Phase::Silent,
+            is_of_master: true,
+            first_unanswered_ns: questions.first_ns(),
+        };
+    }
+    Ok((found, answered_ns))
+}
+
+const fn phase(phase: u8) -> Phase {
+    match phase {
+        session::PHASE_LEARNING => Phase::Learning,
+        session::PHASE_UP => Phase::Up,
+        session::PHASE_SUSPECT => Phase::Suspect,
+        session::PHASE_SILENT => Phase::Silent,
+        session::PHASE_LEAVING => Phase::Leaving,
+        _ => Phase::Down,
+    }
+}
+
+/// Whether probes say nothing of the master at all.
+pub(super) fn is_unprobed(
+    kernel: &FastKernel,
+    sessions: &Sessions,
+    router: &Guarded,
+) -> Result<bool> {
+    let Some(peer) = router.peer.and_then(|key| sessions.get(&key)) else {
+        return Ok(true);
+    };
+    let session = kernel.session(peer.number)?;
+    Ok(session.is_none_or(|session| session.phase == PHASE_DOWN))
+}
+
+fn witness_ns(kernel: &FastKernel, router: &Guarded) -> Result<Nanos> {
+    let mut heard_ns = 0;
+    for gateway in &router.guard.gateways {
+        if let Some(holding) = kernel.holding(&gateway.key)? {
+            heard_ns = heard_ns.max(holding.heard_ns);
+        }
+    }
+    Ok(heard_ns)
+}
+
+/// How many backups would take over from this host and have a gateway.
+fn heirs(kernel: &FastKernel, router: &Guarded, now: Nanos) -> Result<u32> {
+    let Some(heirs) = kernel.heirs(&router.guard.key)? else {
+        return Ok(0);
+    };
+    let wanted = SENDER_ARMED | SENDER_GATEWAY;
+    let able = heirs
+        .heirs
+        .iter()
+        .filter(|heir| heir.is_fresh(now) && heir.flags & wanted == wanted);
+    Ok(u32::try_from(able.count()).unwrap_or(u32::MAX))
+}

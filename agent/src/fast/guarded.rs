@@ -1,0 +1,147 @@
+//! One router as the thread has it.
+
+use std::net::IpAddr;
+
+use keepfast_common::event::Party;
+use keepfast_common::wire::probe::{SENDER_ARMED, SENDER_GATEWAY, Stamps};
+use keepfast_common::wire::widen;
+
+use crate::config::Mode;
+use crate::engine::Nanos;
+use crate::takeover::{Action, Takeover};
+
+use super::order::{Facts, Guard};
+use super::probe::Question;
+use super::questions::Questions;
+use super::sessions::{PeerKey, Wish};
+
+/// How often it is looked for adverts of the one whose place was taken.
+pub(super) const LOOK_NS: Nanos = 2_000_000;
+
+/// A guarded router.
+pub(super) struct Guarded {
+    pub(super) guard: Guard,
+    pub(super) facts: Facts,
+    pub(super) takeover: Takeover,
+    /// With whom its session is, and since when it wants one.
+    pub(super) peer: Option<PeerKey>,
+    /// What that peer last said about this router.
+    pub(super) stamps: Stamps,
+    /// Asks the master's keepalived, where probes are not answered.
+    pub(super) solicitation: Option<Questions>,
+    /// Asks each gateway, where that is declared.
+    pub(super) gateways: Vec<Questions>,
+    pub(super) gateway_lost: bool,
+    /// Heirs when it was last told of them.
+    pub(super) heirs: u32,
+    /// Whose place was taken.
+    pub(super) deposed: Option<Party>,
+    /// When that one was last heard, as far as it was told.
+    pub(super) deposed_heard_ns: Nanos,
+    pub(super) look_at: Nanos,
+    /// When the thread has something to do for it.
+    pub(super) due: Option<Nanos>,
+}
+
+impl Guarded {
+    pub(super) fn new(guard: Guard, actions: &mut Vec<Action>) -> Self {
+        let takeover = Takeover::new(guard.policy, actions);
+        let gateways = questions(&guard);
+        Self {
+            facts: guard.facts,
+            takeover,
+            peer: None,
+            stamps: Stamps::NONE,
+            solicitation: None,
+            gateways,
+            gateway_lost: false,
+            heirs: 0,
+            deposed: None,
+            deposed_heard_ns: 0,
+            look_at: 0,
+            due: None,
+            guard,
+        }
+    }
+
+    /// It is declared otherwise; what is the same goes on.
+    pub(super) fn redeclare(&mut self, guard: Guard) {
+        let old = &self.guard;
+        let asks_otherwise = old.gateways != guard.gateways
+            || old.fast_path.gateway_interval != guard.fast_path.gateway_interval
+            || old.fast_path.gateway_multiplier != guard.fast_path.gateway_multiplier;
+        if asks_otherwise {
+            self.gateways = questions(&guard);
+            self.gateway_lost = false;
+        }
+        if old.fast_path.solicit_interval != guard.fast_path.solicit_interval {
+            self.solicitation = None;
+        }
+        self.facts = guard.facts;
+        self.guard = guard;
+    }
+
+    /// When something is due that is not a takeover's.
+    pub(super) fn own_deadline(&self) -> Option<Nanos> {
+        let gateways = self.gateways.iter().map(Questions::due);
+        let solicitation = self.solicitation.iter().map(Questions::due);
+        let look = self.looks().then_some(self.look_at);
+        gateways.chain(solicitation).chain(look).min()
+    }
+
+    /// Whether it is looked for adverts of the one whose place was taken.
+    pub(super) fn looks(&self) -> bool {
+        self.deposed.is_some() && matches!(self.takeover.as_str(), "taking over" | "holding")
+    }
+
+    /// What its probes ask.
+    pub(super) fn question(&self) -> Question {
+        let speech = &self.guard.speech;
+        let armed = self.guard.fast_path.mode == Mode::Armed && self.guard.policy.raise;
+        let mut flags = 0;
+        if armed {
+            flags |= SENDER_ARMED;
+        }
+        if !self.gateway_lost {
+            flags |= SENDER_GATEWAY;
+        }
+        Question {
+            vrid: self.guard.key.vrid,
+            family: self.guard.key.family,
+            address: match speech.source {
+                IpAddr::V4(address) => widen(address.octets()),
+                IpAddr::V6(address) => address.octets(),
+            },
+            priority: speech.priority,
+            flags,
+        }
+    }
+
+    /// What it wants of its session; `None` where it has no address to probe from.
+    pub(super) fn wish(&self) -> Option<Wish> {
+        let IpAddr::V4(own) = self.guard.speech.source else {
+            return None;
+        };
+        let fast_path = &self.guard.fast_path;
+        Some(Wish {
+            interval_ns: nanos(fast_path.interval),
+            multiplier: fast_path.multiplier,
+            mac: self.guard.speech.mac,
+            own,
+        })
+    }
+}
+
+fn questions(guard: &Guard) -> Vec<Questions> {
+    let Some(interval) = guard.fast_path.gateway_interval else {
+        return Vec::new();
+    };
+    let multiplier = guard.fast_path.gateway_multiplier;
+    let one = |_| Questions::new(nanos(interval), multiplier);
+    guard.gateways.iter().map(one).collect()
+}
+
+/// A duration in nanoseconds.
+pub(super) fn nanos(duration: std::time::Duration) -> Nanos {
+    u64::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+}

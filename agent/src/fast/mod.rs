@@ -1,0 +1,129 @@
+//! The fast path: a thread of its own that probes masters and has keepalived take over.
+//!
+//! ```text
+//! Daemon --Order--> thread: sessions, guarded routers --Told--> Daemon
+//!                     ^  |
+//!        urgent ring -/  \-> probes, solicitations, raise file, injected adverts
+//! ```
+//!
+//! What is decided is [`crate::takeover`]'s; here it is done. The thread has a
+//! scheduling class of its own, and waits for nothing but the kernel.
+//!
+//! Reading order: [`order`] (what it is told and tells), [`thread`] (the loop),
+//! [`guarded`] (one router), [`facts`] and [`act`] (what that reads and does),
+//! [`sessions`] (whom it probes, and how often), [`questions`] (asking at the pace of
+//! tens of milliseconds), [`probe`], [`home`] (its sockets in a namespace), [`clock`],
+//! [`status`] (what operators see), [`standing`] (how it is scheduled).
+
+mod act;
+mod clock;
+mod facts;
+mod guarded;
+mod home;
+pub mod order;
+mod probe;
+mod questions;
+mod sessions;
+pub mod standing;
+mod status;
+mod thread;
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, JoinHandle};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::config::RouterId;
+use crate::kernel::FastKernel;
+
+use clock::Bell;
+pub use order::{Facts, Gateway, Guard, Order, Told};
+use standing::Standing;
+use thread::Thread;
+
+/// How the guarded routers were when the thread last said so.
+pub type Report = Arc<Mutex<BTreeMap<RouterId, Value>>>;
+
+/// The thread, as the daemon has it. Dropped, it ends, and what it has raised or leased
+/// is taken back.
+pub struct FastPath {
+    orders: mpsc::Sender<Order>,
+    bell: Arc<Bell>,
+    report: Report,
+    told: UnboundedReceiver<Told>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl FastPath {
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// The system has no thread or timer for it.
+    pub fn start(
+        kernel: FastKernel,
+        mark: u32,
+        ghost: [u8; 6],
+        standing: Standing,
+    ) -> Result<Self> {
+        let (orders, ordered) = mpsc::channel();
+        let (tell, told) = unbounded_channel();
+        let bell = Arc::new(Bell::new()?);
+        let report = Report::default();
+        let mut thread = Thread::new(
+            kernel,
+            thread::Marks { mark, ghost },
+            ordered,
+            Arc::clone(&bell),
+            tell,
+            Arc::clone(&report),
+        )?;
+        let thread = Builder::new()
+            .name("fast-path".to_owned())
+            .spawn(move || {
+                standing.take();
+                thread.run();
+            })
+            .context("start the fast path's thread")?;
+        Ok(Self {
+            orders,
+            bell,
+            report,
+            told,
+            thread: Some(thread),
+        })
+    }
+
+    /// Has something done.
+    pub fn order(&self, order: Order) {
+        // Where the thread has ended, that was told.
+        if self.orders.send(order).is_ok() {
+            self.bell.ring();
+        }
+    }
+
+    /// What it tells next; `None`: it has ended.
+    pub async fn next(&mut self) -> Option<Told> {
+        self.told.recv().await
+    }
+
+    /// How a router was when the thread last said so.
+    #[must_use]
+    pub fn status(&self, id: &RouterId) -> Option<Value> {
+        self.report.lock().ok()?.get(id).cloned()
+    }
+}
+
+impl Drop for FastPath {
+    fn drop(&mut self) {
+        self.order(Order::End);
+        if let Some(thread) = self.thread.take() {
+            // It has said why, if it panicked.
+            drop(thread.join());
+        }
+    }
+}

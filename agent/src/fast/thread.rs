@@ -1,0 +1,664 @@
+//! The loop: probes first, then what the kernel tells, what is ordered, what is due.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use anyhow::Result;
+use keepfast_common::event::{Event as Record, EventKind, Party};
+use keepfast_common::maps::RouterKey;
+use keepfast_common::session::{PHASE_SILENT, PHASE_SUSPECT};
+use keepfast_common::wire::Mac;
+use keepfast_common::wire::vrrp::RESIGN;
+use serde_json::json;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{error, warn};
+
+use crate::config::{Mode, RouterId};
+use crate::engine::Nanos;
+use crate::kernel::FastKernel;
+use crate::observe::router_of;
+use crate::report::clock::monotonic_ns;
+use crate::takeover::{Action, Event, Input, Role, Snapshot};
+
+use super::Report;
+use super::clock::{Bell, Clock};
+use super::guarded::{Guarded, LOOK_NS, nanos};
+use super::home::Home;
+use super::order::{Guard, Order, Told};
+use super::questions::{Finding, Questions};
+use super::sessions::{PeerKey, Sessions};
+use super::{act, facts};
+
+const MS: Nanos = 1_000_000;
+
+/// How often sessions and routers are looked at without an event: one may be lost.
+const REVIEW_NS: Nanos = 100 * MS;
+
+/// How often it is said how the routers are.
+const REPORT_NS: Nanos = 250 * MS;
+
+/// For how long probes must be in vain before the master's keepalived is asked instead.
+const UNPROBED_NS: Nanos = 1_000 * MS;
+
+/// How many unanswered questions to the master's keepalived are a silence.
+const SOLICITATIONS: u8 = 3;
+
+/// By what the kernel programs and keepalived know the thread's frames.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Marks {
+    /// Of what it asks (SO_MARK).
+    pub(super) mark: u32,
+    /// The hardware address that injected adverts come from.
+    pub(super) ghost: Mac,
+}
+
+/// How late the thread wakes.
+#[derive(Debug, Default)]
+struct Lateness {
+    wakes: u64,
+    /// Later than half a millisecond.
+    late: u64,
+    worst_ns: Nanos,
+}
+
+/// The thread.
+pub(super) struct Thread {
+    kernel: FastKernel,
+    marks: Marks,
+    orders: Receiver<Order>,
+    bell: Arc<Bell>,
+    tell: UnboundedSender<Told>,
+    report: Report,
+    clock: Clock,
+    homes: BTreeMap<u32, Home>,
+    routers: BTreeMap<RouterId, Guarded>,
+    by_key: HashMap<RouterKey, RouterId>,
+    due: BTreeSet<(Nanos, RouterId)>,
+    sessions: Sessions,
+    review_at: Nanos,
+    report_at: Nanos,
+    lateness: Lateness,
+    ends: bool,
+}
+
+impl Thread {
+    pub(super) fn new(
+        kernel: FastKernel,
+        marks: Marks,
+        orders: Receiver<Order>,
+        bell: Arc<Bell>,
+        tell: UnboundedSender<Told>,
+        report: Report,
+    ) -> Result<Self> {
+        let clock = Clock::new(kernel.ring_fd(), &bell)?;
+        Ok(Self {
+            kernel,
+            marks,
+            orders,
+            bell,
+            tell,
+            report,
+            clock,
+            homes: BTreeMap::new(),
+            routers: BTreeMap::new(),
+            by_key: HashMap::new(),
+            due: BTreeSet::new(),
+            sessions: Sessions::default(),
+            review_at: 0,
+            report_at: 0,
+            lateness: Lateness::default(),
+            ends: false,
+        })
+    }
+
+    /// Runs until it is told to end.
+    pub(super) fn run(&mut self) {
+        while !self.ends {
+            if let Err(error) = self.turn() {
+                error!("fast path: {error:#}");
+                // What fails at once would fail again at once.
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Result<()> {
+        let due = self.deadline();
+        self.clock.wait(due, &self.bell)?;
+        let now = monotonic_ns()?;
+        if let Some(due) = due
+            && now >= due
+        {
+            self.clock.passed();
+            self.note_lateness(now - due);
+        }
+        self.sessions.send(now, &self.homes, &mut self.kernel)?;
+        while let Some(record) = self.kernel.next_event()? {
+            self.take(&record)?;
+        }
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order)?;
+        }
+        let now = monotonic_ns()?;
+        self.pass(now)?;
+        if !self.routers.is_empty() && now >= self.review_at {
+            self.review_at = now + REVIEW_NS;
+            self.review(now)?;
+        }
+        if !self.routers.is_empty() && now >= self.report_at {
+            self.report_at = now + REPORT_NS;
+            self.publish(now)?;
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Nanos> {
+        let probes = self.sessions.deadline();
+        let routers = self.due.first().map(|(due, _)| *due);
+        let review = (!self.routers.is_empty()).then_some(self.review_at);
+        probes.into_iter().chain(routers).chain(review).min()
+    }
+
+    fn note_lateness(&mut self, late_ns: Nanos) {
+        self.lateness.wakes += 1;
+        if late_ns > MS / 2 {
+            self.lateness.late += 1;
+        }
+        self.lateness.worst_ns = self.lateness.worst_ns.max(late_ns);
+    }
+
+    /// Takes an urgent event of the kernel's.
+    fn take(&mut self, record: &Record) -> Result<()> {
+        let Some(kind) = EventKind::from_number(record.kind) else {
+            return Ok(());
+        };
+        let at_ns = record.time_ns;
+        let of_peer = match kind {
+            EventKind::PeerSuspect => Some(Event::Suspect),
+            EventKind::PeerSilent => Some(Event::Silent),
+            EventKind::PeerBack => Some(Event::Back),
+            EventKind::PeerUp | EventKind::PeerLeaving => {
+                for id in self.sessions.users(record.session) {
+                    let name = crate::report::json::kind_name(kind);
+                    self.told(&id, at_ns, name, crate::report::words::sentence(record));
+                }
+                return Ok(());
+            }
+            _ => None,
+        };
+        if let Some(event) = of_peer {
+            for id in self.sessions.users(record.session) {
+                self.happened(&id, event)?;
+            }
+            return Ok(());
+        }
+        let Some(id) = self.by_key.get(&router_of(record)).cloned() else {
+            return Ok(());
+        };
+        let event = match kind {
+            EventKind::LocalMaster => Event::LocalMaster { at_ns },
+            EventKind::LocalResigned => Event::LocalResigned,
+            EventKind::MasterResigned => Event::Resigned { at_ns },
+            EventKind::MasterAppeared | EventKind::MasterChanged if record.new.local == 0 => {
+                Event::MasterChanged
+            }
+            _ => return Ok(()),
+        };
+        self.happened(&id, event)?;
+        self.choose_peer(&id, monotonic_ns()?)
+    }
+
+    fn obey(&mut self, order: Order) -> Result<()> {
+        let now = monotonic_ns()?;
+        match order {
+            Order::Guard(guard) => self.guard(*guard, now),
+            Order::Forget(id) => self.forget(&id),
+            Order::Know(id, facts) => {
+                if let Some(router) = self.routers.get_mut(&id) {
+                    router.facts = facts;
+                }
+                self.choose_peer(&id, now)
+            }
+            Order::HandOver(id) => self.happened(&id, Event::HandOver),
+            Order::End => {
+                self.ends = true;
+                let ids: Vec<RouterId> = self.routers.keys().cloned().collect();
+                ids.iter().try_for_each(|id| self.forget(id))
+            }
+        }
+    }
+
+    fn guard(&mut self, guard: Guard, now: Nanos) -> Result<()> {
+        let (id, key) = (guard.id.clone(), guard.key);
+        if self.routers.get(&id).is_some_and(|it| it.guard.key != key) {
+            self.forget(&id)?;
+        }
+        if !self.homes.contains_key(&key.netns) {
+            let namespace = crate::netns::Namespace::clone_of(&guard.namespace)?;
+            let home = Home::open(namespace, self.marks.mark)?;
+            self.homes.insert(key.netns, home);
+        }
+        let mut actions = Vec::new();
+        match self.routers.get_mut(&id) {
+            Some(router) => {
+                let policy = guard.policy;
+                router.redeclare(guard);
+                router
+                    .takeover
+                    .step(now, Input::Declared(policy), &mut actions);
+            }
+            None => {
+                let router = Guarded::new(guard, &mut actions);
+                self.keep_leftovers(&router);
+                self.routers.insert(id.clone(), router);
+                self.by_key.insert(key, id.clone());
+            }
+        }
+        self.perform(&id, now, actions);
+        self.choose_peer(&id, now)?;
+        self.reschedule(&id);
+        Ok(())
+    }
+
+    /// An agent that died between two steps of a takeover has left addresses with a
+    /// lifetime: they are keepalived's if it is master, else nobody's.
+    fn keep_leftovers(&self, router: &Guarded) {
+        let Some(home) = self.homes.get(&router.guard.key.netns) else {
+            return;
+        };
+        if !router.guard.policy.lease {
+            return;
+        }
+        let leases = &home.leases;
+        let outcome = leases.lapsing(&router.guard.addresses).and_then(|left| {
+            let known = self.kernel.router(&router.guard.key)?;
+            let master = known.is_some_and(|known| known.own_active != 0);
+            if left.is_empty() {
+                Ok(())
+            } else if master || !router.facts.backup {
+                // One that is becoming master may not have been seen to advertise.
+                leases.keep(&left).map(drop)
+            } else {
+                leases.remove(&left).map(drop)
+            }
+        });
+        if let Err(error) = outcome {
+            error!(router = %router.guard.id, "look for leased addresses: {error:#}");
+        }
+    }
+
+    fn forget(&mut self, id: &RouterId) -> Result<()> {
+        let now = monotonic_ns()?;
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
+        };
+        let mut off = router.guard.policy;
+        off.mode = crate::takeover::Mode::Off;
+        let mut actions = Vec::new();
+        router
+            .takeover
+            .step(now, Input::Declared(off), &mut actions);
+        self.perform(id, now, actions);
+        self.leave_peer(id)?;
+        if let Some(router) = self.routers.remove(id) {
+            if let Some(due) = router.due {
+                self.due.remove(&(due, id.clone()));
+            }
+            self.by_key.remove(&router.guard.key);
+            let netns = router.guard.key.netns;
+            if !self.by_key.keys().any(|key| key.netns == netns) {
+                // Held open, the namespace could not go.
+                self.homes.remove(&netns);
+            }
+        }
+        if let Ok(mut report) = self.report.lock() {
+            report.remove(id);
+        }
+        Ok(())
+    }
+
+    /// Something happened to a router: has it decided upon and done.
+    fn happened(&mut self, id: &RouterId, event: Event) -> Result<()> {
+        let now = monotonic_ns()?;
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
+        };
+        let snapshot = facts::read(&self.kernel, &self.sessions, router, now)?;
+        let mut actions = Vec::new();
+        router
+            .takeover
+            .step(now, Input::Happened(event, snapshot), &mut actions);
+        self.perform(id, now, actions);
+        self.reschedule(id);
+        Ok(())
+    }
+
+    /// Does all that was decided; what fails is told, and the rest is done.
+    fn perform(&mut self, id: &RouterId, now: Nanos, actions: Vec<Action>) {
+        for action in actions {
+            let Some(router) = self.routers.get_mut(id) else {
+                return;
+            };
+            let Some(home) = self.homes.get(&router.guard.key.netns) else {
+                return;
+            };
+            match act::perform(action, router, home, &self.kernel, self.marks.ghost) {
+                Ok(None) => {}
+                Ok(Some(note)) => {
+                    let at = monotonic_ns().unwrap_or(now);
+                    self.told(id, at, note.name(), note.to_string());
+                }
+                Err(error) => {
+                    error!(router = %id, "fast path: {error:#}");
+                    self.told(id, now, "trouble", format!("{error:#}"));
+                }
+            }
+        }
+    }
+
+    fn told(&self, id: &RouterId, at: Nanos, name: &'static str, detail: String) {
+        let told = Told {
+            id: id.clone(),
+            at,
+            name,
+            detail,
+        };
+        // A daemon that is ending listens no longer.
+        _ = self.tell.send(told);
+    }
+
+    /// Does what is due at `now`.
+    fn pass(&mut self, now: Nanos) -> Result<()> {
+        while let Some((due, id)) = self.due.first().cloned()
+            && due <= now
+        {
+            self.due.remove(&(due, id.clone()));
+            if let Some(router) = self.routers.get_mut(&id) {
+                router.due = None;
+            }
+            self.ask_gateways(&id, now)?;
+            self.solicit(&id, now)?;
+            self.look_for_deposed(&id, now)?;
+            let router = self.routers.get(&id);
+            if router.is_some_and(|it| it.takeover.deadline().is_some_and(|due| due <= now)) {
+                self.happened(&id, Event::Tick)?;
+            }
+            self.reschedule(&id);
+        }
+        Ok(())
+    }
+
+    fn reschedule(&mut self, id: &RouterId) {
+        let Some(router) = self.routers.get_mut(id) else {
+            return;
+        };
+        if let Some(due) = router.due.take() {
+            self.due.remove(&(due, id.clone()));
+        }
+        let takeover = router.takeover.deadline();
+        router.due = takeover.into_iter().chain(router.own_deadline()).min();
+        if let Some(due) = router.due {
+            self.due.insert((due, id.clone()));
+        }
+    }
+
+    fn ask_gateways(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
+        };
+        let Some(home) = self.homes.get(&router.guard.key.netns) else {
+            return Ok(());
+        };
+        let mut asked = false;
+        for number in 0..router.gateways.len() {
+            let (Some(questions), Some(gateway)) = (
+                router.gateways.get_mut(number),
+                router.guard.gateways.get(number),
+            ) else {
+                continue;
+            };
+            if questions.due() <= now {
+                let holding = self.kernel.holding(&gateway.key)?;
+                questions.ask(now, holding.map_or(0, |it| it.heard_ns));
+                act::ask_gateway(&router.guard, home, number)?;
+                asked = true;
+            }
+        }
+        if !asked {
+            return Ok(());
+        }
+        let lost = router.gateways.iter().all(Questions::is_silent);
+        let snapshot = facts::read(&self.kernel, &self.sessions, router, now)?;
+        let event = match (router.gateway_lost, lost) {
+            (false, true) => Some(Event::GatewaySilent),
+            (true, false) => Some(Event::GatewayBack),
+            (true, true) if router.heirs != snapshot.heirs => Some(Event::GatewaySilent),
+            _ => None,
+        };
+        router.gateway_lost = lost;
+        router.heirs = snapshot.heirs;
+        if let Some(event) = event {
+            self.told_gateway(id, now, event);
+            self.happened(id, event)?;
+            // Its probes say so, too.
+            self.choose_peer(id, now)?;
+        }
+        Ok(())
+    }
+
+    fn told_gateway(&self, id: &RouterId, now: Nanos, event: Event) {
+        match event {
+            Event::GatewaySilent => {
+                let detail = "this host's gateways do not answer".to_owned();
+                self.told(id, now, "gateway_lost", detail);
+            }
+            Event::GatewayBack => {
+                let detail = "this host's gateways answer again".to_owned();
+                self.told(id, now, "gateway_back", detail);
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the master's keepalived, where probes of its host are in vain.
+    fn solicit(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
+        };
+        let (Some(questions), Some(home)) = (
+            &mut router.solicitation,
+            self.homes.get(&router.guard.key.netns),
+        ) else {
+            return Ok(());
+        };
+        if questions.due() > now {
+            return Ok(());
+        }
+        let known = self.kernel.router(&router.guard.key)?;
+        let master = known.map(|known| known.master);
+        let Some(master) = master.filter(|master| master.heard_ns != 0 && master.local == 0) else {
+            router.solicitation = None;
+            return Ok(());
+        };
+        let finding = questions.ask(now, master.heard_ns);
+        act::solicit(&router.guard, home, &master)?;
+        match finding {
+            Finding::Nothing => Ok(()),
+            Finding::Silent => self.happened(id, Event::Silent),
+            Finding::Back => self.happened(id, Event::Back),
+        }
+    }
+
+    /// Looks for adverts of the one whose place was taken.
+    fn look_for_deposed(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
+        };
+        if !router.looks() || router.look_at > now {
+            return Ok(());
+        }
+        router.look_at = now + LOOK_NS;
+        let (Some(deposed), Some(known)) = (router.deposed, self.kernel.router(&router.guard.key)?)
+        else {
+            return Ok(());
+        };
+        let heard = [known.master, known.rival]
+            .into_iter()
+            .filter(|party: &Party| party.local == 0 && party.is(&deposed))
+            .filter(|party| party.priority != RESIGN)
+            .map(|party| party.heard_ns)
+            .max()
+            .unwrap_or(0);
+        if heard <= router.deposed_heard_ns {
+            return Ok(());
+        }
+        router.deposed_heard_ns = heard;
+        self.happened(id, Event::OldMasterHeard { heard_ns: heard })
+    }
+
+    /// Has a router probe the host of its master, if it is to probe one.
+    fn choose_peer(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
+        };
+        let snapshot = facts::read(&self.kernel, &self.sessions, router, now)?;
+        let wanted = wanted_peer(router, &snapshot);
+        if router.peer != wanted {
+            self.leave_peer(id)?;
+        }
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
+        };
+        if let (Some(key), Some(wish)) = (wanted, router.wish()) {
+            router.peer = Some(key);
+            self.sessions.join(key, id, router.question(), &wish, now);
+        }
+        let guards = router.guard.fast_path.mode != Mode::Off
+            && snapshot.role == Role::Backup
+            && snapshot.other_master().is_some();
+        let in_vain = guards
+            && router.guard.policy.solicit
+            && facts::is_unprobed(&self.kernel, &self.sessions, router)?
+            && self.sessions_age(id, now) >= UNPROBED_NS;
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
+        };
+        if !in_vain {
+            router.solicitation = None;
+        } else if router.solicitation.is_none() {
+            let interval = nanos(router.guard.fast_path.solicit_interval);
+            router.solicitation = Some(Questions::new(interval, SOLICITATIONS));
+        }
+        self.reschedule(id);
+        Ok(())
+    }
+
+    /// For how long a router has had its session; without one it needs no patience.
+    fn sessions_age(&self, id: &RouterId, now: Nanos) -> Nanos {
+        let peer = self.routers.get(id).and_then(|router| router.peer);
+        let peer = peer.and_then(|key| self.sessions.get(&key));
+        peer.map_or(Nanos::MAX, |peer| now.saturating_sub(peer.since_ns))
+    }
+
+    fn leave_peer(&mut self, id: &RouterId) -> Result<()> {
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
+        };
+        match router.peer.take() {
+            Some(key) => self.sessions.leave(&key, id, &mut self.kernel),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at everything without an event.
+    fn review(&mut self, now: Nanos) -> Result<()> {
+        self.sessions.review(now, &self.kernel)?;
+        let ids: Vec<RouterId> = self.routers.keys().cloned().collect();
+        for id in ids {
+            self.choose_peer(&id, now)?;
+            self.make_up_for_loss(&id)?;
+        }
+        Ok(())
+    }
+
+    /// A session is silent, and the event of it was lost: the engine takes a second one
+    /// for the same silence calmly.
+    fn make_up_for_loss(&mut self, id: &RouterId) -> Result<()> {
+        let peer = self.routers.get(id).and_then(|router| router.peer);
+        let Some(peer) = peer.and_then(|key| self.sessions.get(&key)) else {
+            return Ok(());
+        };
+        let phase = self
+            .kernel
+            .session(peer.number)?
+            .map(|session| session.phase);
+        let idle = self
+            .routers
+            .get(id)
+            .is_some_and(|router| router.takeover.as_str() == "idle");
+        match phase {
+            Some(PHASE_SUSPECT) if idle => self.happened(id, Event::Suspect),
+            Some(PHASE_SILENT) if idle => self.happened(id, Event::Silent),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says how the routers are, unless somebody reads it right now.
+    fn publish(&mut self, now: Nanos) -> Result<()> {
+        let report = Arc::clone(&self.report);
+        let Ok(mut report) = report.try_lock() else {
+            return Ok(());
+        };
+        for (id, router) in &mut self.routers {
+            let peer = router
+                .peer
+                .and_then(|key| self.sessions.get(&key).map(|it| (key, it)));
+            let session = match peer {
+                Some((_, peer)) => self.kernel.session(peer.number)?,
+                None => None,
+            };
+            let snapshot = facts::read(&self.kernel, &self.sessions, router, now)?;
+            let status = super::status::status(router, &snapshot, peer, session.as_ref(), now);
+            let mut status = status;
+            if let Some(fields) = status.as_object_mut() {
+                fields.insert("stretch".to_owned(), json!(self.sessions.stretch()));
+                fields.insert("wakes".to_owned(), json!(self.lateness.wakes));
+                fields.insert("late_wakes".to_owned(), json!(self.lateness.late));
+                fields.insert(
+                    "worst_wake_us".to_owned(),
+                    json!(self.lateness.worst_ns / 1_000),
+                );
+            }
+            report.insert(id.clone(), status);
+        }
+        if self.sessions.stretch() > 1.0 {
+            warn_once(self.sessions.stretch());
+        }
+        Ok(())
+    }
+}
+
+/// With whom a router should have a session.
+fn wanted_peer(router: &Guarded, snapshot: &Snapshot) -> Option<PeerKey> {
+    if router.guard.fast_path.mode == Mode::Off {
+        return None;
+    }
+    // While its fate is decided, the session stays.
+    let master = snapshot.other_master()?;
+    if snapshot.role != Role::Backup {
+        return None;
+    }
+    Some(PeerKey {
+        netns: router.guard.key.netns,
+        ifindex: router.guard.key.ifindex,
+        mac: master.mac,
+    })
+}
+
+fn warn_once(stretch: f64) {
+    static WARNED: std::sync::Once = std::sync::Once::new();
+    WARNED.call_once(|| {
+        warn!("too many sessions for the budget of probes: each is asked {stretch:.1} times less often");
+    });
+}
