@@ -49,6 +49,8 @@ pub mod process;
 
 pub mod workdir;
 
+pub mod folder;
+
 pub mod wait;
 
 pub mod clock;

@@ -13,8 +13,7 @@ use std::os::fd::AsRawFd;
 /// # Errors
 /// When there is no such interface, or no permission.
 pub fn raise(interface: &str) -> Result<()> {
-    change_flags(interface, |flags| flags | libc::IFF_UP as i16)
-        .with_context(|| format!("set {interface} up"))
+    Switch::new(interface)?.set(true)
 }
 
 /// Sets an interface of the calling thread's namespace down.
@@ -22,8 +21,7 @@ pub fn raise(interface: &str) -> Result<()> {
 /// # Errors
 /// When there is no such interface, or no permission.
 pub fn lower(interface: &str) -> Result<()> {
-    change_flags(interface, |flags| flags & !(libc::IFF_UP as i16))
-        .with_context(|| format!("set {interface} down"))
+    Switch::new(interface)?.set(false)
 }
 
 /// Runs lines of `ip` commands in a namespace, as one process.
@@ -37,28 +35,71 @@ pub fn ip(namespace: &Namespace, lines: &str) -> Result<()> {
     Ok(())
 }
 
-fn change_flags(interface: &str, change: impl Fn(i16) -> i16) -> Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+/// An interface ready to be set up or down: from any thread, by one system call, and so at
+/// almost the same time as others elsewhere.
+#[derive(Debug)]
+pub struct Switch {
+    /// Of the interface's namespace, whichever that of the caller is.
+    socket: UdpSocket,
+    interface: String,
+    flags: i16,
+}
+
+impl Switch {
+    /// For an interface of the calling thread's namespace.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub fn new(interface: &str) -> Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let mut request = request(interface)?;
+        // SAFETY: the call gets a live socket and an ifreq that outlives it; the kernel fills in
+        // the flags, the only part of the union that is read.
+        let (asked, flags) = unsafe {
+            let asked = libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request);
+            (asked, request.ifr_ifru.ifru_flags)
+        };
+        Errno::result(asked).with_context(|| format!("ask for the flags of {interface}"))?;
+        Ok(Self {
+            socket,
+            interface: interface.to_owned(),
+            flags,
+        })
+    }
+
+    /// Sets it up or down; its other flags become what they were when this was made.
+    ///
+    /// # Errors
+    /// When the interface is gone, or no permission.
+    pub fn set(&self, up: bool) -> Result<()> {
+        let mut request = request(&self.interface)?;
+        let bit = libc::IFF_UP as i16;
+        request.ifr_ifru.ifru_flags = if up {
+            self.flags | bit
+        } else {
+            self.flags & !bit
+        };
+        // SAFETY: the call gets a live socket and an ifreq that outlives it.
+        let done = unsafe {
+            libc::ioctl(
+                self.socket.as_raw_fd(),
+                libc::SIOCSIFFLAGS,
+                &raw const request,
+            )
+        };
+        let word = if up { "up" } else { "down" };
+        Errno::result(done).with_context(|| format!("set {} {word}", self.interface))?;
+        Ok(())
+    }
+}
+
+/// What the kernel is asked with about an interface.
+fn request(interface: &str) -> Result<libc::ifreq> {
     // SAFETY: all zeroes is a valid ifreq: a name of no characters and a union of integers.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     ensure!(interface.len() < request.ifr_name.len(), "name too long");
     for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
         *to = from.cast_signed();
     }
-    // SAFETY: both calls get a live socket and an ifreq that outlives them; the kernel fills in
-    // the flags, the only part of the union that is used.
-    unsafe {
-        Errno::result(libc::ioctl(
-            socket.as_raw_fd(),
-            libc::SIOCGIFFLAGS,
-            &raw mut request,
-        ))?;
-        request.ifr_ifru.ifru_flags = change(request.ifr_ifru.ifru_flags);
-        Errno::result(libc::ioctl(
-            socket.as_raw_fd(),
-            libc::SIOCSIFFLAGS,
-            &raw const request,
-        ))?;
-    }
-    Ok(())
+    Ok(request)
 }

@@ -97,6 +97,33 @@ impl Topology {
     }
 }
 
+impl Host {
+    /// Cuts the host's power: all its ports go down, one right after the other.
+    ///
+    /// The client's goes first: what a client is without counts from no later than the moment
+    /// from which another host could know.
+    ///
+    /// # Errors
+    /// When a port is gone.
+    pub fn cut(&self) -> Result<()> {
+        self.power(false)
+    }
+
+    /// Ends [`Host::cut`].
+    ///
+    /// # Errors
+    /// When a port is gone.
+    pub fn restore(&self) -> Result<()> {
+        self.power(true)
+    }
+
+    fn power(&self, on: bool) -> Result<()> {
+        let [inner, ha, outer] = [&self.inner, &self.ha, &self.outer].map(Port::power);
+        let switches = [inner?, ha?, outer?];
+        switches.iter().try_for_each(|switch| switch.set(on))
+    }
+}
+
 /// A virtual router as one host declares it. Change what the test is about:
 /// `..Declaration::plain(&host)`.
 #[derive(Clone, Debug)]
@@ -115,6 +142,8 @@ pub struct Declaration {
     pub priority: u8,
     /// Between two adverts.
     pub interval: Duration,
+    /// Further keys of its `[vrrp]` table.
+    pub vrrp: String,
     /// Virtual addresses besides the primary one: interface and address.
     pub addresses: Vec<(&'static str, String)>,
     /// Virtual routes: destination, gateway and interface.
@@ -163,6 +192,7 @@ impl Declaration {
             vrid,
             priority: 100,
             interval: Duration::from_millis(100),
+            vrrp: String::new(),
             addresses: Vec::new(),
             routes: Vec::new(),
             hooks: Vec::new(),
@@ -221,6 +251,7 @@ impl Declaration {
             own_address,
             vrid,
             priority,
+            vrrp,
             keys,
             ..
         } = self;
@@ -228,7 +259,7 @@ impl Declaration {
         let mut toml = format!(
             "id = \"{id}\"\nnamespace = \"{namespace}\"\nprofile = \"{profile}\"\n{keys}\n\
              [vrrp]\ninterface = \"{HA}\"\naddresses = [\"{own_address}\"]\nvrid = {vrid}\n\
-             priority = {priority}\nadvert_interval = \"{interval}ms\"\n"
+             priority = {priority}\nadvert_interval = \"{interval}ms\"\n{vrrp}"
         );
         for (interface, address) in &self.addresses {
             write!(

@@ -126,6 +126,14 @@ impl Port {
         &self.interface
     }
 
+    /// What takes its power away and gives it back, for who does that to several ports at once.
+    ///
+    /// # Errors
+    /// When the port is gone.
+    pub fn power(&self) -> Result<link::Switch> {
+        self.switch.run(|| link::Switch::new(&self.interface))
+    }
+
     /// Takes the power away: nothing goes in or out and the far end has no carrier.
     ///
     /// # Errors

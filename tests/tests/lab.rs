@@ -12,8 +12,10 @@ use lab::oracle::{self, Expected, Kind, Observer};
 use lab::prober::Prober;
 use lab::process;
 use lab::require::{Need, require};
+use lab::router::{HA, Host, INNER, OUTER, Topology};
 use lab::segment::{BRIDGE, Port, Segment};
 use std::net::IpAddr;
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -329,6 +331,31 @@ fn a_client_is_answered_in_both_families_until_the_power_is_cut() {
             );
             port.restore().unwrap();
         }
+    });
+}
+
+#[test]
+fn a_host_without_power_has_no_carrier_anywhere_until_it_is_restored() {
+    alone(&[Need::Tool("ip")], || {
+        let topology = Topology::new(2).unwrap();
+        let carriers = |host: &Host| {
+            let found = host.namespace.run(|| {
+                let links = process::output(Command::new("ip").args(["-o", "link"]))?;
+                Ok([HA, INNER, OUTER].map(|name| {
+                    let line = links.lines().find(|line| line.contains(name)).unwrap();
+                    line.contains("LOWER_UP")
+                }))
+            });
+            found.unwrap()
+        };
+        let [first, second] = &topology.hosts[..] else {
+            unreachable!()
+        };
+        first.cut().unwrap();
+        assert_eq!(carriers(first), [false; 3]);
+        assert_eq!(carriers(second), [true; 3]);
+        first.restore().unwrap();
+        assert_eq!(carriers(first), [true; 3]);
     });
 }
 
