@@ -1,7 +1,7 @@
 //! Measures the kernel programs and the agent, and sets the numbers beside what was promised.
 //!
-//! `cargo xtask bench [cost] [latency] [timer] [scale] [states] [storm] [fleet]`, as root; all of
-//! them without a name. The last three are of `keepfast run`.
+//! `cargo xtask bench [cost] [latency] [timer] [scale] [states] [storm] [fleet]
+//! [failover]`, as root; all of them without a name. The last four are of `keepfast run`.
 //! Prints tables and writes them as JSON to `target/bench/keepfast.json`. A target that is missed
 //! is told, not an error: it may be the machine's fault. A wrong, lost or missing event is one:
 //! told as a fault, and the exit status is then 1.
@@ -36,6 +36,9 @@ mod attached;
 /// Who notices a change of state.
 mod sight;
 
+/// A virtual router on several hosts.
+mod cluster;
+
 /// Percentiles.
 mod spread;
 
@@ -44,6 +47,7 @@ mod report;
 
 // The measurements.
 mod cost;
+mod failover;
 mod fleet;
 mod latency;
 mod scale;
@@ -54,7 +58,7 @@ mod timer;
 /// A measurement's name and what does it.
 type Measurement = (&'static str, fn() -> Result<Findings>);
 
-const MEASUREMENTS: [Measurement; 7] = [
+const MEASUREMENTS: [Measurement; 8] = [
     ("cost", cost::measure),
     ("latency", latency::measure),
     ("timer", timer::measure),
@@ -62,6 +66,7 @@ const MEASUREMENTS: [Measurement; 7] = [
     ("states", states::measure),
     ("storm", storm::measure),
     ("fleet", fleet::measure),
+    ("failover", failover::measure),
 ];
 
 fn main() -> ExitCode {
@@ -113,14 +118,13 @@ fn choose(names: &[String]) -> Result<Vec<Measurement>> {
     if names.is_empty() {
         return Ok(MEASUREMENTS.to_vec());
     }
+    let known = MEASUREMENTS.map(|(name, _)| name);
     let find = |name: &String| MEASUREMENTS.into_iter().find(|(known, _)| known == name);
     names
         .iter()
         .map(|name| match find(name) {
             Some(measurement) => Ok(measurement),
-            None => bail!(
-                "there is no {name}: expected cost, latency, timer, scale, states, storm or fleet"
-            ),
+            None => bail!("there is no {name}: expected {}", known.join(", ")),
         })
         .collect()
 }

@@ -1,10 +1,10 @@
 //! What was found: tables and targets, for people on the terminal and as JSON for programs.
 
 use anyhow::{Context, Result};
+use lab::folder;
 use serde_json::{Map, Value, json};
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 
 /// All that one measurement found.
@@ -159,17 +159,10 @@ pub(crate) fn write(findings: &[(&str, Findings)]) -> Result<PathBuf> {
         "machine": machine()?,
         "measurements": named.collect::<Map<_, _>>(),
     });
-    let folder = target().join("bench");
-    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let file = folder.join("keepfast.json");
+    let file = folder::of_target("bench")?.join("keepfast.json");
     fs::write(&file, format!("{document:#}\n"))
         .with_context(|| format!("write {}", file.display()))?;
     Ok(file)
-}
-
-fn target() -> PathBuf {
-    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    env::var_os("CARGO_TARGET_DIR").map_or_else(own, PathBuf::from)
 }
 
 /// What the numbers depend on.

@@ -1,0 +1,38 @@
+//! What the agent's events say of a takeover.
+
+use serde_json::Value;
+
+/// The kernel programs missed the primary's answers.
+const SILENT: &str = "peer_silent";
+/// The agent had keepalived take over.
+const TOOK_OVER: &str = "took_over";
+/// keepalived advertised as master.
+const MASTER: &str = "local_master";
+
+/// When things happened, milliseconds after the loss; none where the agent does not tell.
+pub(crate) struct Steps {
+    pub(crate) silent_ms: Option<f64>,
+    pub(crate) decided_ms: Option<f64>,
+    pub(crate) master_ms: Option<f64>,
+}
+
+impl Steps {
+    /// Of the events of who took over, none of them before the loss.
+    pub(crate) fn of(events: &[Value], lost_ns: u64) -> Self {
+        let first = |name| {
+            let event = events.iter().find(|event| event["event"] == name)?;
+            let after_ns = event["monotonic_ns"].as_u64()?.checked_sub(lost_ns)?;
+            Some(after_ns as f64 / 1e6)
+        };
+        Self {
+            silent_ms: first(SILENT),
+            decided_ms: first(TOOK_OVER),
+            master_ms: first(MASTER),
+        }
+    }
+}
+
+/// The takeovers by the fast path among events.
+pub(crate) fn takeovers(events: &[Value]) -> impl Iterator<Item = &Value> {
+    events.iter().filter(|event| event["event"] == TOOK_OVER)
+}
