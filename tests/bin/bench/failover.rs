@@ -21,7 +21,7 @@ mod run;
 mod scenario;
 
 /// What the agent says of a takeover.
-mod steps;
+pub(crate) mod steps;
 
 const RUNS: usize = 50;
 /// Without the fast path each takes seconds, and little depends on chance.

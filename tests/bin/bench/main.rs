@@ -1,7 +1,7 @@
 //! Measures the kernel programs and the agent, and sets the numbers beside what was promised.
 //!
 //! `cargo xtask bench [cost] [latency] [timer] [scale] [states] [storm] [fleet]
-//! [failover]`, as root; all of them without a name. The last four are of `keepfast run`.
+//! [failover] [steady]`, as root; all of them without a name. The last five are of `keepfast run`.
 //! Prints tables and writes them as JSON to `target/bench/keepfast.json`. A target that is missed
 //! is told, not an error: it may be the machine's fault. A wrong, lost or missing event is one:
 //! told as a fault, and the exit status is then 1.
@@ -52,13 +52,14 @@ mod fleet;
 mod latency;
 mod scale;
 mod states;
+mod steady;
 mod storm;
 mod timer;
 
 /// A measurement's name and what does it.
 type Measurement = (&'static str, fn() -> Result<Findings>);
 
-const MEASUREMENTS: [Measurement; 8] = [
+const MEASUREMENTS: [Measurement; 9] = [
     ("cost", cost::measure),
     ("latency", latency::measure),
     ("timer", timer::measure),
@@ -67,6 +68,7 @@ const MEASUREMENTS: [Measurement; 8] = [
     ("storm", storm::measure),
     ("fleet", fleet::measure),
     ("failover", failover::measure),
+    ("steady", steady::measure),
 ];
 
 fn main() -> ExitCode {
