@@ -25,10 +25,15 @@ impl Agent {
         let mut agent = Self { daemon, told: 0 };
         let routers = agent.daemon.routers();
         println!("{}/{ROUTER}.toml:", routers.display());
-        toml.lines().for_each(|line| println!("  {line}"));
+        indent(toml);
         agent.daemon.start()?;
         println!();
         Ok(agent)
+    }
+
+    /// Has its router declared anew; the agent watches the file.
+    pub(crate) fn declare(&self, toml: &str) -> Result<()> {
+        self.daemon.declare(ROUTER, toml)
     }
 
     /// Waits until the state file says `state`.
@@ -36,17 +41,28 @@ impl Agent {
     /// # Errors
     /// After `limit`, and at an interrupt.
     pub(crate) fn wait_state(&self, state: &str, limit: Duration) -> Result<()> {
-        let seen = || {
-            if interrupt::came() {
-                return Ok(Err(anyhow!("interrupted")));
-            }
+        wait_for(&format!("state {state}"), limit, || {
             match self.daemon.state_file(ROUTER) {
-                Ok(said) if said == state => Ok(Ok(())),
+                Ok(said) if said == state => Ok(()),
                 Ok(said) => Err(said),
                 Err(error) => Err(format!("{error:#}")),
             }
-        };
-        wait::until(&format!("state {state}"), limit, seen)?
+        })
+    }
+
+    /// Waits until its fast path watches the primary.
+    ///
+    /// # Errors
+    /// After `limit`, and at an interrupt.
+    pub(crate) fn wait_session(&self, limit: Duration) -> Result<()> {
+        wait_for("a session of the fast path", limit, || {
+            let shown = self.daemon.show(ROUTER);
+            let shown = shown.map_err(|error| format!("{error:#}"))?;
+            match &shown["fast_path"] {
+                fast_path if fast_path["session"] == "up" => Ok(()),
+                other => Err(other.to_string()),
+            }
+        })
     }
 
     /// Its router's events since `since_ns`.
@@ -77,6 +93,23 @@ impl Agent {
     }
 }
 
+/// Waits as [`wait::until`] does, but not beyond an interrupt.
+fn wait_for(
+    what: &str,
+    limit: Duration,
+    mut seen: impl FnMut() -> Result<(), String>,
+) -> Result<()> {
+    wait::until(what, limit, || match interrupt::came() {
+        true => Ok(Err(anyhow!("interrupted"))),
+        false => seen().map(Ok),
+    })?
+}
+
+/// Shows a file, or a part of one.
+pub(crate) fn indent(toml: &str) {
+    toml.lines().for_each(|line| println!("  {line}"));
+}
+
 /// One line of an event log.
 #[derive(Debug)]
 pub(crate) struct Event(Value);
@@ -88,12 +121,17 @@ impl Event {
         time.with_context(|| format!("find the time in {}", self.0))
     }
 
+    /// What kind of thing it tells.
+    pub(crate) fn name(&self) -> &str {
+        self.0["event"].as_str().unwrap_or_default()
+    }
+
     /// What.
     pub(crate) fn words(&self) -> String {
         let text = |key: &str| self.0[key].as_str().unwrap_or_default();
         match text("detail") {
-            "" => text("event").to_owned(),
-            detail => format!("{}: {detail}", text("event")),
+            "" => self.name().to_owned(),
+            detail => format!("{}: {detail}", self.name()),
         }
     }
 

@@ -1,28 +1,31 @@
-//! The demonstration: two hosts' agents look after a router, the primary loses its power, and
-//! the other host's agent says what happened, and when.
+//! The demonstration: two hosts' agents look after a router, the primary loses its power twice,
+//! without the fast path and with it, and the other host's agent says what happened, and when.
 //!
-//! `cargo xtask demo` runs it as root. With `--keep` the network stands afterwards, to be played
+//! `cargo xtask demo` runs it as root, and leaves a picture in `target/demo/failover.svg`. With `--keep` the network stands afterwards, to be played
 //! with, until Ctrl-C. All times are of CLOCK_MONOTONIC.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use lab::capture::{Capture, VRRP};
 use lab::clock::monotonic_ns;
+use lab::folder;
 use lab::leftovers::Snapshot;
 use lab::prober::Prober;
 use lab::segment::BRIDGE;
 use std::env;
+use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
 mod agent;
 mod interrupt;
 mod network;
+mod picture;
 mod standing;
 mod timeline;
 
 use agent::Agent;
-use network::{FIRST, Network, VIRTUAL};
-use timeline::Cut;
+use network::{FAST_PATH, FIRST, Network, VIRTUAL};
+use timeline::{Cut, Takeover};
 
 /// Longer than anything takes that the demonstration waits for.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -69,8 +72,8 @@ fn demonstrate() -> Result<()> {
 fn show(keep: bool) -> Result<()> {
     println!(
         "Two hosts, each with an agent (keepfast run) that looks after a router for {VIRTUAL}.\n\
-         The primary's host loses its power. How long the takeover takes is up to keepalived:\n\
-         keepfast does not shorten it yet.\n"
+         The primary's host loses its power twice: first it is up to keepalived alone how long\n\
+         the takeover takes, then the fast path is armed.\n"
     );
     let network = Network::new()?;
     println!("{network}");
@@ -78,19 +81,51 @@ fn show(keep: bool) -> Result<()> {
     first.wait_state("primary", LIMIT)?;
     let mut second = Agent::start("host2", &network.second_router())?;
     second.wait_state("backup", LIMIT)?;
-    println!("keepfast router list, on either host:");
-    print!("{}{}", first.list()?, second.list()?);
-    let cut = power_cut(&network, &second)?;
-    let events = second.events_since(cut.cut_ns)?;
-    println!("\n{}", timeline::tell(&cut, &events)?);
-    first.wait_state("backup", LIMIT)?;
-    println!("\nkeepfast router list, on either host:");
-    print!("{}{}", first.list()?, second.list()?);
+    let slow = takeover("fast path off", &network, &first, &second)?;
+    println!("\n{}", timeline::keepalived_alone());
+    println!("\nThe power is back; the first router takes over again. Both files get these lines:");
+    network.power.restore()?;
+    first.wait_state("primary", LIMIT)?;
+    second.wait_state("backup", LIMIT)?;
+    arm(&network, &first, &second)?;
+    let fast = takeover("fast path armed", &network, &first, &second)?;
+    let times = slow.outage_ms() / fast.outage_ms();
+    println!("\nWith the fast path, the client's outage was {times:.0} times shorter.");
+    let file = folder::of_target("demo")?.join("failover.svg");
+    fs::write(&file, picture::draw(&[slow, fast]))
+        .with_context(|| format!("write {}", file.display()))?;
+    println!("Both as a picture: {}", file.display());
     if keep {
         standing::stand(&network, &mut first, &mut second)?;
     }
     first.daemon.stop()?;
     second.daemon.stop()
+}
+
+/// Has both hosts told of the fast path, and waits until the second watches the first.
+fn arm(network: &Network, first: &Agent, second: &Agent) -> Result<()> {
+    agent::indent(FAST_PATH.trim_start());
+    first.declare(&format!("{}{FAST_PATH}", network.first_router()))?;
+    second.declare(&format!("{}{FAST_PATH}", network.second_router()))?;
+    second.wait_session(LIMIT)
+}
+
+/// Has the second router take over from the first, and says what happened.
+fn takeover(
+    name: &'static str,
+    network: &Network,
+    first: &Agent,
+    second: &Agent,
+) -> Result<Takeover> {
+    println!("keepfast router list, on either host:");
+    print!("{}{}", first.list()?, second.list()?);
+    let cut = power_cut(network, second)?;
+    let takeover = Takeover::new(name, &cut, &second.events_since(cut.cut_ns)?)?;
+    println!("\n{takeover}");
+    first.wait_state("backup", LIMIT)?;
+    println!("\nkeepfast router list, on either host:");
+    print!("{}{}", first.list()?, second.list()?);
+    Ok(takeover)
 }
 
 /// Cuts the primary's power while a client asks, and waits until the client is served again.

@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+/// What a declaration says in addition for the fast path.
+pub(crate) const FAST_PATH: &str = "\n[fast_path]\nmode = \"armed\"\n";
 /// What the routers share.
 pub(crate) const VIRTUAL: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 100);
 /// The router with the higher priority.
@@ -63,12 +65,12 @@ impl Network {
         self.segment.switch()
     }
 
-    /// The file that declares the first router.
+    /// The file that declares the first router; the fast path is not in it.
     pub(crate) fn first_router(&self) -> String {
         declare(&self.first, FIRST, FIRST_PRIORITY)
     }
 
-    /// The file that declares the second router.
+    /// The file that declares the second router; the fast path is not in it.
     pub(crate) fn second_router(&self) -> String {
         declare(&self.second, SECOND, SECOND_PRIORITY)
     }

@@ -4,9 +4,19 @@ use crate::agent::Event;
 use crate::network::{SECOND_PRIORITY, VIRTUAL, skew};
 use anyhow::{Context, Result};
 use lab::capture::Recording;
-use lab::prober::Probes;
-use std::fmt::Write;
+use lab::prober::{Outage, Probes};
+use std::fmt;
 use std::time::Duration;
+
+/// The events that are worth a mark in a picture, and what they are called there.
+const MARKS: [(&str, &str); 6] = [
+    ("advert_late", "advert is late"),
+    ("master_down", "master is down"),
+    ("peer_suspect", "suspected"),
+    ("peer_silent", "silence noticed"),
+    ("takeover_begins", "takeover begins"),
+    ("local_master", "keepalived is master"),
+];
 
 /// What was done, and what others than keepfast saw of it.
 pub(crate) struct Cut {
@@ -18,39 +28,121 @@ pub(crate) struct Cut {
     pub(crate) announcements: Recording,
 }
 
-/// The table, and a sentence on how long it took.
-pub(crate) fn tell(cut: &Cut, events: &[Event]) -> Result<String> {
-    let outage = cut.probes.outage();
-    let mut steps = vec![
-        (cut.cut_ns, "power cut".to_owned()),
-        (outage.start_ns, "client's last answer".to_owned()),
-        (
-            announced_ns(cut)?,
-            format!("gratuitous ARP for {VIRTUAL} on the wire"),
-        ),
-        (outage.end_ns, "client's first answer".to_owned()),
-    ];
-    for event in events {
-        steps.push((event.time_ns()?, event.words()));
+/// All that happened, in the order of time.
+pub(crate) struct Takeover {
+    /// How the fast path was.
+    pub(crate) name: &'static str,
+    cut_ns: u64,
+    outage: Outage,
+    lost: usize,
+    steps: Vec<Step>,
+}
+
+struct Step {
+    time_ns: u64,
+    words: String,
+    mark: Option<&'static str>,
+}
+
+/// A moment in a picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    /// Milliseconds after the cut.
+    pub(crate) after_ms: f64,
+    pub(crate) label: &'static str,
+}
+
+impl Takeover {
+    /// Puts what was seen in order, and `events`, which are of who took over.
+    pub(crate) fn new(name: &'static str, cut: &Cut, events: &[Event]) -> Result<Self> {
+        let outage = cut.probes.outage();
+        let step = |time_ns, words: String, mark| Step {
+            time_ns,
+            words,
+            mark,
+        };
+        let mut steps = vec![
+            step(cut.cut_ns, "power cut".to_owned(), Some("power cut")),
+            step(outage.start_ns, "client's last answer".to_owned(), None),
+            step(
+                announced_ns(cut)?,
+                format!("gratuitous ARP for {VIRTUAL} on the wire"),
+                None,
+            ),
+            step(
+                outage.end_ns,
+                "client's first answer".to_owned(),
+                Some("client's first answer"),
+            ),
+        ];
+        for event in events {
+            let mark = MARKS.iter().find(|(name, _)| *name == event.name());
+            let mark = mark.map(|(_, label)| *label);
+            steps.push(step(event.time_ns()?, event.words(), mark));
+        }
+        steps.sort_by_key(|step| step.time_ns);
+        Ok(Self {
+            name,
+            cut_ns: cut.cut_ns,
+            outage,
+            lost: cut.probes.lost(),
+            steps,
+        })
     }
-    steps.sort_by_key(|(time_ns, _)| *time_ns);
-    let mut text =
-        String::from("Seconds since the cut, by the monotonic clock; of the second router:\n");
-    for (time_ns, what) in steps {
-        writeln!(text, "  {:>9}  {what}", since(cut.cut_ns, time_ns))?;
+
+    /// How long the client had no answer.
+    pub(crate) fn outage_ms(&self) -> f64 {
+        self.outage.length().as_secs_f64() * 1e3
     }
+
+    /// When the client was served again, milliseconds after the cut.
+    pub(crate) fn served_ms(&self) -> f64 {
+        self.after_ms(self.outage.end_ns)
+    }
+
+    /// What a picture shows, in the order of time.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = Mark> {
+        self.steps.iter().filter_map(|step| {
+            Some(Mark {
+                after_ms: self.after_ms(step.time_ns),
+                label: step.mark?,
+            })
+        })
+    }
+
+    fn after_ms(&self, time_ns: u64) -> f64 {
+        time_ns.saturating_sub(self.cut_ns) as f64 / 1e6
+    }
+}
+
+impl fmt::Display for Takeover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "Seconds since the cut, by the monotonic clock; of the second router, {}:",
+            self.name
+        )?;
+        for Step { time_ns, words, .. } in &self.steps {
+            writeln!(f, "  {:>9}  {words}", since(self.cut_ns, *time_ns))?;
+        }
+        write!(
+            f,
+            "\nThe client was without answers for {:.3} s; {} of its questions were lost.",
+            self.outage.length().as_secs_f64(),
+            self.lost,
+        )
+    }
+}
+
+/// Why it takes so long without the fast path.
+pub(crate) fn keepalived_alone() -> String {
     let skew = skew();
-    write!(
-        text,
-        "\nThe client was without answers for {:.3} s; {} of its questions were lost. That is\n\
-         keepalived's own time: after the last advert, a backup of priority {SECOND_PRIORITY} \
-         waits\n3 x 1 s + skew {:.3} s = {:.3} s.",
-        outage.length().as_secs_f64(),
-        cut.probes.lost(),
+    format!(
+        "That was keepalived's own time: after the last advert, a backup of priority \
+         {SECOND_PRIORITY} waits\n3 x 1 s + skew {:.3} s = {:.3} s.",
         skew.as_secs_f64(),
         (Duration::from_secs(3) + skew).as_secs_f64(),
-    )?;
-    Ok(text)
+    )
 }
 
 /// When the virtual address was first announced after the cut.
