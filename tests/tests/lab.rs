@@ -375,7 +375,7 @@ fn what_is_left_behind_is_found() {
 #[test]
 fn a_namespace_is_seen_by_ip_and_gone_when_dropped() {
     alone(&[Need::Tool("ip")], || {
-        let list = || process::output(std::process::Command::new("ip").args(["netns"])).unwrap();
+        let list = || process::output(Command::new("ip").args(["netns"])).unwrap();
         let namespace = Namespace::new("seen").unwrap();
         let name = namespace.name().to_owned();
         assert!(list().contains(&name));
