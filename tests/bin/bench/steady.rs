@@ -4,7 +4,7 @@
 //! KEEPFAST_SECONDS is how long it is watched in all, ten minutes unless it says otherwise.
 
 use crate::cluster::{Cluster, ROUTER, Setup, Style};
-use crate::failover::steps::takeovers;
+use crate::failover::steps::attempts;
 use crate::report::{Cell, Findings, Table, Target};
 use crate::steady::strain::{STRAINS, Strain};
 use anyhow::{Context, Result, ensure};
@@ -28,7 +28,7 @@ struct Seen {
     fast_path: &'static str,
     strain: Strain,
     watched: Duration,
-    /// By the fast path.
+    /// By the fast path, tried or done.
     takeovers: usize,
     /// Routers that became the primary, by whatever means.
     changes: usize,
@@ -123,7 +123,7 @@ fn watch(fast_path: &'static str, keys: &str, span: Duration, seen: &mut Vec<See
             fast_path,
             strain,
             watched,
-            takeovers: takeovers(&events).count(),
+            takeovers: attempts(&events).count(),
             changes: events.iter().filter(|event| became_primary(event)).count(),
             told: [before, told(&cluster, backup)?],
         });

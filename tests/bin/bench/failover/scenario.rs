@@ -81,7 +81,10 @@ pub(crate) const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "power, peer without keepfast",
         peer_forwards: Some(false),
-        fast_path: ("10 ms x 3", "interval = \"10ms\"\nmultiplier = 3\n"),
+        fast_path: (
+            "asked, 10 ms x 3",
+            "interval = \"1ms\"\nmultiplier = 3\nsolicit_interval = \"10ms\"\n",
+        ),
         ..PLAIN
     },
     Scenario {

@@ -4,10 +4,12 @@ use serde_json::Value;
 
 /// The kernel programs missed the primary's answers.
 const SILENT: &str = "peer_silent";
-/// The agent had keepalived take over.
-const TOOK_OVER: &str = "took_over";
+/// The agent has keepalived take over.
+const BEGINS: &str = "takeover_begins";
 /// keepalived advertised as master.
 const MASTER: &str = "local_master";
+/// The agent saw that, after it had keepalived take over.
+const TOOK_OVER: &str = "took_over";
 
 /// When things happened, milliseconds after the loss; none where the agent does not tell.
 pub(crate) struct Steps {
@@ -26,7 +28,7 @@ impl Steps {
         };
         Self {
             silent_ms: first(SILENT),
-            decided_ms: first(TOOK_OVER),
+            decided_ms: first(BEGINS),
             master_ms: first(MASTER),
         }
     }
@@ -35,4 +37,9 @@ impl Steps {
 /// The takeovers by the fast path among events.
 pub(crate) fn takeovers(events: &[Value]) -> impl Iterator<Item = &Value> {
     events.iter().filter(|event| event["event"] == TOOK_OVER)
+}
+
+/// As [`takeovers`], with those that came to nothing.
+pub(crate) fn attempts(events: &[Value]) -> impl Iterator<Item = &Value> {
+    events.iter().filter(|event| event["event"] == BEGINS)
 }
