@@ -16,8 +16,6 @@ pub(crate) mod peer;
 pub(crate) const ROUTER: &str = "r";
 /// Longer than any takeover or return takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
-/// In this time a backup has learnt whom to watch, where it does not say so itself.
-const LEARNING: Duration = Duration::from_millis(1_500);
 
 /// How the routers speak.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -233,14 +231,15 @@ impl Member {
         let Self::Managed { daemon, .. } = self else {
             return Ok(());
         };
-        if daemon.show(ROUTER)?["fast_path"].is_null() {
-            thread::sleep(LEARNING);
-            return Ok(());
-        }
         wait::until("a session of the fast path", LIMIT, || {
             let shown = daemon.show(ROUTER).map_err(|error| format!("{error:#}"))?;
             match &shown["fast_path"] {
-                fast_path if fast_path["session"] == "up" => Ok(()),
+                // A peer that answers no probes is asked, and has no session.
+                fast_path
+                    if fast_path["session"] == "up" || fast_path["means"] == "solicitation" =>
+                {
+                    Ok(())
+                }
                 other => Err(other.to_string()),
             }
         })

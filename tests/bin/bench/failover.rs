@@ -34,7 +34,6 @@ const COLUMNS: &[&str] = &[
     "median ms",
     "worst ms",
     "false",
-    "silence ms",
     "decided ms",
     "master ms",
     "runs off",
@@ -74,7 +73,7 @@ pub(crate) fn measure() -> Result<Findings> {
     Ok(Findings {
         tables: vec![Table {
             title: "The primary is lost: how long a client that asks every 0.5 ms has no answer; \
-                    from the loss (medians), when silence was noticed, takeover decided, \
+                    from the loss (medians), when takeover was decided and \
                     keepalived master",
             columns: COLUMNS,
             rows: rows.collect::<Result<_>>()?,
@@ -127,11 +126,8 @@ impl Measured {
         row.push(Cell::count(armed.runs.len()));
         row.extend(armed.spread_cells());
         row.push(Cell::count(armed.unfounded()));
-        let steps: [fn(&Run) -> Option<f64>; 3] = [
-            |run| run.steps.silent_ms,
-            |run| run.steps.decided_ms,
-            |run| run.steps.master_ms,
-        ];
+        let steps: [fn(&Run) -> Option<f64>; 2] =
+            [|run| run.steps.decided_ms, |run| run.steps.master_ms];
         for step in steps {
             let median = Spread::of(armed.runs.iter().filter_map(step));
             row.push(median.map_or(Cell::text("-"), |it| Cell::Number(it.p50, 2)));

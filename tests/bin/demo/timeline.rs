@@ -9,11 +9,9 @@ use std::fmt;
 use std::time::Duration;
 
 /// The events that are worth a mark in a picture, and what they are called there.
-const MARKS: [(&str, &str); 6] = [
+const MARKS: [(&str, &str); 4] = [
     ("advert_late", "advert is late"),
     ("master_down", "master is down"),
-    ("peer_suspect", "suspected"),
-    ("peer_silent", "silence noticed"),
     ("takeover_begins", "takeover begins"),
     ("local_master", "keepalived is master"),
 ];

@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-/// The kernel programs missed the primary's answers.
-const SILENT: &str = "peer_silent";
 /// The agent has keepalived take over.
 const BEGINS: &str = "takeover_begins";
 /// keepalived advertised as master.
@@ -13,7 +11,6 @@ const TOOK_OVER: &str = "took_over";
 
 /// When things happened, milliseconds after the loss; none where the agent does not tell.
 pub(crate) struct Steps {
-    pub(crate) silent_ms: Option<f64>,
     pub(crate) decided_ms: Option<f64>,
     pub(crate) master_ms: Option<f64>,
 }
@@ -27,7 +24,6 @@ impl Steps {
             Some(after_ns as f64 / 1e6)
         };
         Self {
-            silent_ms: first(SILENT),
             decided_ms: first(BEGINS),
             master_ms: first(MASTER),
         }
