@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use keepfast_common::event::{Party, same_mac};
-use keepfast_common::session::{self, PHASE_DOWN};
+use keepfast_common::session;
 use keepfast_common::track::VirtualRouter;
 use keepfast_common::wire::probe::{SENDER_ARMED, SENDER_GATEWAY};
 
@@ -62,22 +62,25 @@ fn session(
         first_unanswered_ns: 0,
     };
     let mut answered_ns = 0;
-    let peer = router
+    let peers = router
         .peer
-        .and_then(|key| sessions.get(&key).map(|peer| (key, peer.number)));
-    if let Some((key, number)) = peer {
+        .and_then(|key| Some((key, sessions.get(&key)?, sessions.speaker(&key)?)));
+    if let Some((key, own, speaker)) = peers {
         found.is_of_master = master.is_some_and(|master| same_mac(&master.mac, &key.mac));
-        if let Some(session) = kernel.session(number)? {
-            found.phase = phase(session.phase);
-            found.first_unanswered_ns = session.first_ns;
+        if let Some(session) = kernel.session(own.number)? {
             answered_ns = session.answered_ns;
             if (session.vrid, session.family) == (router.guard.key.vrid, router.guard.key.family) {
                 router.stamps = session.stamps;
             }
         }
+        if let Some(session) = kernel.session(speaker.number)? {
+            found.phase = phase(session.phase);
+            found.first_unanswered_ns = session.first_ns;
+            answered_ns = answered_ns.max(session.answered_ns);
+        }
     }
     // Where probes say nothing, the master's keepalived itself may.
-    if found.phase == Phase::Down
+    if matches!(found.phase, Phase::Down | Phase::Leaving)
         && let Some(questions) = &router.solicitation
         && questions.is_silent()
     {
@@ -101,17 +104,25 @@ const fn phase(phase: u8) -> Phase {
     }
 }
 
+/// How long the programs of a peer that said that they go may take to come back.
+const AWAY_NS: Nanos = 3_000_000_000;
+
 /// Whether probes say nothing of the master at all.
 pub(super) fn is_unprobed(
     kernel: &FastKernel,
     sessions: &Sessions,
     router: &Guarded,
+    now: Nanos,
 ) -> Result<bool> {
     let Some(peer) = router.peer.and_then(|key| sessions.get(&key)) else {
         return Ok(true);
     };
     let session = kernel.session(peer.number)?;
-    Ok(session.is_none_or(|session| session.phase == PHASE_DOWN))
+    Ok(session.is_none_or(|session| match session.phase {
+        session::PHASE_DOWN => true,
+        session::PHASE_LEAVING => now >= session.answered_ns.saturating_add(AWAY_NS),
+        _ => false,
+    }))
 }
 
 fn witness_ns(kernel: &FastKernel, router: &Guarded) -> Result<Nanos> {

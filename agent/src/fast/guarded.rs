@@ -128,6 +128,7 @@ impl Guarded {
             multiplier: fast_path.multiplier,
             mac: self.guard.speech.mac,
             own,
+            sharing: fast_path.liveness,
         })
     }
 }

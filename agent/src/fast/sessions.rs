@@ -1,8 +1,15 @@
 //! Whom the thread probes, and how often.
 //!
 //! A session is with one peer on one interface; the routers whose masters are there
-//! share it, and each probe asks about the next of them. All sessions together have a
-//! budget: with more of them, each is asked less often, and that is told.
+//! share it, and each probe asks about the next of them. Where routers are declared to
+//! share by host, of all sessions with one host (as its answers name it) one *leads*:
+//! it is probed at full pace and speaks for the others, which are asked once a second
+//! whether they are still with that host. That a single one of their links is cut is
+//! left to keepalived then; a host that lives is told by its keepalived's answer on
+//! each link, as always.
+//!
+//! All sessions together have a budget: with more of them, each is asked less often,
+//! and that is told.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,10 +17,12 @@ use std::hash::BuildHasher as _;
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
-use keepfast_common::session::{Judgement, PHASE_DOWN, PHASE_SILENT, Session};
+use keepfast_common::session::{
+    Judgement, PHASE_DOWN, PHASE_SILENT, PHASE_SUSPECT, PHASE_UP, Session,
+};
 use keepfast_common::wire::Mac;
 
-use crate::config::RouterId;
+use crate::config::{RouterId, Sharing};
 use crate::engine::Nanos;
 use crate::kernel::FastKernel;
 
@@ -30,6 +39,9 @@ const LEARN_NS: Nanos = SECOND;
 
 /// How often one is probed that has not answered for [`PATIENCE_NS`].
 const SLOW_NS: Nanos = SECOND / 10;
+
+/// How often one is probed that another one speaks for.
+const LED_NS: Nanos = SECOND;
 
 /// How long one is probed at full pace that does not answer.
 const PATIENCE_NS: Nanos = SECOND;
@@ -61,6 +73,7 @@ pub(super) struct Wish {
     pub(super) mac: Mac,
     /// This host's address there.
     pub(super) own: Ipv4Addr,
+    pub(super) sharing: Sharing,
 }
 
 /// A session.
@@ -81,6 +94,8 @@ pub(super) struct Peer {
     brisk: bool,
     pub(super) since_ns: Nanos,
     judged: Option<Judgement>,
+    /// The one that speaks for it.
+    leader: Option<PeerKey>,
 }
 
 impl Peer {
@@ -94,7 +109,9 @@ impl Peer {
     }
 
     fn pace(&self) -> Nanos {
-        if self.brisk {
+        if self.leader.is_some() {
+            LED_NS
+        } else if self.brisk {
             self.interval_ns
         } else {
             SLOW_NS.max(self.interval_ns)
@@ -124,13 +141,24 @@ impl Sessions {
         self.peers.get(key)
     }
 
-    /// The routers of the session with this number.
+    /// The session that speaks for the one with `key`: its leader, or itself.
+    pub(super) fn speaker(&self, key: &PeerKey) -> Option<&Peer> {
+        let peer = self.peers.get(key)?;
+        match peer.leader {
+            Some(leader) => self.peers.get(&leader),
+            None => Some(peer),
+        }
+    }
+
+    /// The routers that the session with this number speaks for.
     pub(super) fn users(&self, number: u32) -> Vec<RouterId> {
-        let key = self.by_number.get(&number);
-        let peer = key.and_then(|key| self.peers.get(key));
-        peer.map_or_else(Vec::new, |peer| {
-            peer.users.iter().map(|(id, _)| id.clone()).collect()
-        })
+        let Some(key) = self.by_number.get(&number) else {
+            return Vec::new();
+        };
+        let own = self.peers.get(key).filter(|peer| peer.leader.is_none());
+        let led = self.peers.values().filter(|peer| peer.leader == Some(*key));
+        let users = own.into_iter().chain(led).flat_map(|peer| &peer.users);
+        users.map(|(id, _)| id.clone()).collect()
     }
 
     /// A router probes a peer from now on, or asks it something else than before.
@@ -164,6 +192,7 @@ impl Sessions {
                 brisk: true,
                 since_ns: now,
                 judged: None,
+                leader: None,
             }
         });
         if peer.wish != *wish {
@@ -193,6 +222,11 @@ impl Sessions {
             return Ok(());
         }
         let (due, number) = (peer.due, peer.number);
+        for led in self.peers.values_mut() {
+            if led.leader == Some(*key) {
+                led.leader = None;
+            }
+        }
         self.due.remove(&(due, *key));
         self.by_number.remove(&number);
         self.peers.remove(key);
@@ -206,11 +240,11 @@ impl Sessions {
     }
 
     fn wanted(&self) -> u64 {
-        let wanted = self
-            .peers
-            .values()
-            .map(|peer| SECOND / peer.wish.interval_ns.max(1));
-        wanted.sum()
+        let rate = |peer: &Peer| match peer.leader {
+            Some(_) => SECOND / LED_NS,
+            None => SECOND / peer.wish.interval_ns.max(1),
+        };
+        self.peers.values().map(rate).sum()
     }
 
     fn share_budget(&mut self) {
@@ -275,6 +309,8 @@ impl Sessions {
     /// Looks at how all sessions are: those that do not answer are probed at leisure,
     /// and multipliers follow.
     pub(super) fn review(&mut self, now: Nanos, kernel: &FastKernel) -> Result<()> {
+        let mut leaders: BTreeMap<u64, PeerKey> = BTreeMap::new();
+        let mut led: BTreeMap<PeerKey, PeerKey> = BTreeMap::new();
         for (key, peer) in &mut self.peers {
             let Some(session) = kernel.session(peer.number)? else {
                 continue;
@@ -289,11 +325,44 @@ impl Sessions {
                 self.due.insert((now, *key));
             }
             peer.brisk = brisk;
-            if peer.wish.multiplier.is_none() {
+            if peer.wish.multiplier.is_none() && peer.leader.is_none() {
                 follow(peer, &session, now);
             }
+            // One that is silent goes on to speak for the others, which it was made for.
+            let speaks =
+                peer.leader.is_none() && matches!(session.phase, PHASE_SUSPECT | PHASE_SILENT);
+            let shares = peer.wish.sharing == Sharing::Host && session.stamps.host != 0;
+            if shares && (session.phase == PHASE_UP || speaks) {
+                let leader = *leaders.entry(session.stamps.host).or_insert(*key);
+                if leader != *key {
+                    led.insert(*key, leader);
+                }
+            }
         }
+        self.lead(&led, now);
         Ok(())
+    }
+
+    /// Has these led by those, and all others speak for themselves.
+    fn lead(&mut self, led: &BTreeMap<PeerKey, PeerKey>, now: Nanos) {
+        let mut changed = false;
+        for (key, peer) in &mut self.peers {
+            let leader = led.get(key).copied();
+            if peer.leader == leader {
+                continue;
+            }
+            changed = true;
+            peer.leader = leader;
+            if leader.is_none() {
+                // At full pace at once.
+                self.due.remove(&(peer.due, *key));
+                peer.due = now;
+                self.due.insert((now, *key));
+            }
+        }
+        if changed {
+            self.share_budget();
+        }
     }
 
     /// The word of an heir that has taken over, to `peer`.

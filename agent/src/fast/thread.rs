@@ -539,7 +539,7 @@ impl Thread {
             && snapshot.other_master().is_some();
         let in_vain = guards
             && router.guard.policy.solicit
-            && facts::is_unprobed(&self.kernel, &self.sessions, router)?
+            && facts::is_unprobed(&self.kernel, &self.sessions, router, now)?
             && self.sessions_age(id, now) >= UNPROBED_NS;
         let Some(router) = self.routers.get_mut(id) else {
             return Ok(());
@@ -586,7 +586,7 @@ impl Thread {
     /// for the same silence calmly.
     fn make_up_for_loss(&mut self, id: &RouterId) -> Result<()> {
         let peer = self.routers.get(id).and_then(|router| router.peer);
-        let Some(peer) = peer.and_then(|key| self.sessions.get(&key)) else {
+        let Some(peer) = peer.and_then(|key| self.sessions.speaker(&key)) else {
             return Ok(());
         };
         let phase = self

@@ -44,17 +44,19 @@ const PLAIN: Scenario = Scenario {
 pub(crate) const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "power, VRRPv3",
-        target: Some(("power cut, VRRPv3, 1 ms x 3, median", 10.0)),
+        target: Some(("power cut, VRRPv3, 1 ms x 3, median", 5.0)),
         ..PLAIN
     },
     Scenario {
         name: "power, VRRPv3, default",
         fast_path: ("1 ms, default", "interval = \"1ms\"\n"),
+        target: Some(("power cut, VRRPv3, default, median", 13.0)),
         ..PLAIN
     },
     Scenario {
         name: "power, VRRPv3, quick",
         fast_path: ("0.25 ms x 3", "interval = \"250us\"\nmultiplier = 3\n"),
+        target: Some(("power cut, VRRPv3, 0.25 ms x 3, median", 2.5)),
         ..PLAIN
     },
     Scenario {
@@ -70,12 +72,13 @@ pub(crate) const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "power, VRRPv2",
         style: Style::V2,
-        target: Some(("power cut, VRRPv2, 1 ms x 3, median", 20.0)),
+        target: Some(("power cut, VRRPv2, 1 ms x 3, median", 6.0)),
         ..PLAIN
     },
     Scenario {
         name: "power, Neutron, adverts of 2 s",
         style: Style::Neutron,
+        target: Some(("power cut, Neutron, 1 ms x 3, median", 6.0)),
         ..PLAIN
     },
     Scenario {
@@ -85,6 +88,7 @@ pub(crate) const SCENARIOS: [Scenario; 13] = [
             "asked, 10 ms x 3",
             "interval = \"1ms\"\nmultiplier = 3\nsolicit_interval = \"10ms\"\n",
         ),
+        target: Some(("power cut, peer asked, median", 45.0)),
         ..PLAIN
     },
     Scenario {
@@ -95,6 +99,7 @@ pub(crate) const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "keepalived killed",
         loss: Loss::Killed,
+        target: Some(("keepalived killed, median", 5.0)),
         ..PLAIN
     },
     Scenario {
@@ -111,11 +116,13 @@ pub(crate) const SCENARIOS: [Scenario; 13] = [
             "interval = \"1ms\"\nmultiplier = 3\ngateway_interval = \"10ms\"\n",
         ),
         keys: CHECK,
+        target: Some(("gateway lost, median", 45.0)),
         ..PLAIN
     },
     Scenario {
         name: "drained",
         loss: Loss::Drained,
+        target: Some(("drained, median", 2.0)),
         ..PLAIN
     },
 ];
