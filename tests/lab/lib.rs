@@ -13,6 +13,9 @@ pub mod netns;
 
 pub mod segment;
 
+/// Shutting a port of a switch at once.
+pub mod gate;
+
 pub mod link;
 
 pub mod keepalived;

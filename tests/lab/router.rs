@@ -2,6 +2,7 @@
 //! segments it is on, its namespace on each host, a client inside and a gateway outside.
 
 use crate::daemon::Daemon;
+use crate::gate::Gate;
 use crate::netns::Namespace;
 use crate::segment::{Port, Segment};
 use crate::sender::{Advert, Sender};
@@ -106,6 +107,10 @@ impl Host {
     /// # Errors
     /// When a port is gone.
     pub fn cut(&self) -> Result<()> {
+        // All three at once first: to set them down takes longer.
+        let [inner, ha, outer] = [&self.inner, &self.ha, &self.outer].map(Port::gate);
+        let gates = [inner?, ha?, outer?];
+        gates.iter().try_for_each(Gate::shut)?;
         self.power(false)
     }
 

@@ -1,5 +1,6 @@
 //! A network segment: a switch in a namespace of its own, and ports that can lose power.
 
+use crate::gate::Gate;
 use crate::link;
 use crate::netns::Namespace;
 use anyhow::{Context, Result, ensure};
@@ -120,6 +121,14 @@ pub struct Port {
 }
 
 impl Port {
+    /// Prepares the port to be shut at once.
+    ///
+    /// # Errors
+    /// When the port is gone.
+    pub fn gate(&self) -> Result<Gate> {
+        self.switch.run(|| Gate::new(&self.interface))
+    }
+
     /// The port's interface in the switch's namespace.
     #[must_use]
     pub fn interface(&self) -> &str {
