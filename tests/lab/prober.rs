@@ -162,6 +162,13 @@ impl Probes {
     /// was out until the prober stopped.
     #[must_use]
     pub fn outage(&self) -> Outage {
+        self.outage_since(0)
+    }
+
+    /// The longest of those that were not over at `from_ns`, nanoseconds of CLOCK_MONOTONIC: a
+    /// pause of the machine before what matters is not that.
+    #[must_use]
+    pub fn outage_since(&self, from_ns: u64) -> Outage {
         let start = self
             .probes
             .first()
@@ -172,13 +179,13 @@ impl Probes {
             .filter_map(|probe| probe.answered_ns)
             .collect();
         times.extend([start, self.end_ns]);
-        longest_gap(times)
+        longest_gap(times, from_ns)
     }
 
     /// The longest time between two probes: no outage can be measured more finely than this.
     #[must_use]
     pub fn longest_pause(&self) -> Duration {
-        longest_gap(self.probes.iter().map(|probe| probe.sent_ns).collect()).length()
+        longest_gap(self.probes.iter().map(|probe| probe.sent_ns).collect(), 0).length()
     }
 
     /// How many probes were never answered.
@@ -191,10 +198,10 @@ impl Probes {
     }
 }
 
-fn longest_gap(mut times: Vec<u64>) -> Outage {
+fn longest_gap(mut times: Vec<u64>, from_ns: u64) -> Outage {
     times.sort_unstable();
     let gaps = times.windows(2).filter_map(|pair| match *pair {
-        [start_ns, end_ns] => Some(Outage { start_ns, end_ns }),
+        [start_ns, end_ns] if end_ns > from_ns => Some(Outage { start_ns, end_ns }),
         _ => None,
     });
     gaps.max_by_key(Outage::length).unwrap_or(Outage {
