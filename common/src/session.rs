@@ -187,9 +187,7 @@ impl Session {
         if self.unanswered == 0 {
             self.first_ns = now;
         }
-        if self.unanswered < u8::MAX {
-            self.unanswered += 1;
-        }
+        self.unanswered = self.unanswered.saturating_add(1);
         if self.phase == PHASE_UP && self.unanswered > judgement.suspect_after + 1 {
             self.enter(PHASE_SUSPECT, now);
             self.suspected += 1;
