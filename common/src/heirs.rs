@@ -8,6 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::event::{halves, same_mac};
 use crate::time::SECOND_NS;
+use crate::track::VirtualRouter;
 use crate::wire::probe::Probe;
 use crate::wire::{Address, Mac};
 
@@ -84,6 +85,8 @@ impl Heirs {
     /// is that of one that was not known. Where there are too many, the last ones
     /// have a rank behind all that are known, and token 0, with which nothing can be
     /// shown.
+    ///
+    /// Nobody loses its place to another while it probes, however many others do.
     #[inline(always)]
     pub fn heard(&mut self, probe: &Probe, fresh: u64, now: u64) -> (u8, u64) {
         let mut rank = 0;
@@ -91,6 +94,10 @@ impl Heirs {
         let mut known = false;
         for heir in &mut self.heirs {
             if heir.heard_ns != 0 && same_mac(&heir.mac, &probe.source) {
+                // What was shown once, or given to one that has been away, is void.
+                if heir.token == 0 || !heir.is_fresh(now) {
+                    heir.token = fresh;
+                }
                 update(heir, probe, now);
                 token = heir.token;
                 known = true;
@@ -118,16 +125,18 @@ impl Heirs {
     }
 
     /// One says at `now` that it has taken over: whether it showed the token that it
-    /// was given. If so this host keeps silent about the addresses.
+    /// was given, which can be shown once. If so this host keeps silent about the
+    /// addresses.
     #[inline(always)]
     pub fn taken(&mut self, probe: &Probe, now: u64) -> bool {
         let mut shown = false;
-        for heir in &self.heirs {
+        for heir in &mut self.heirs {
             if heir.is_fresh(now)
                 && heir.token != 0
                 && heir.token == probe.stamps.token
                 && same_mac(&heir.mac, &probe.source)
             {
+                heir.token = 0;
                 shown = true;
             }
         }
@@ -135,6 +144,17 @@ impl Heirs {
             self.fenced_ns = now + FENCE_NS;
         }
         shown
+    }
+
+    /// Whether this host, of whose `router` these are the backups, keeps silent about
+    /// the addresses at `now`: its keepalived was master when it was taken over from,
+    /// and is so still. One that becomes master again has every right to speak.
+    #[inline(always)]
+    pub fn keep_silent(&self, router: &VirtualRouter, now: u64) -> bool {
+        if self.fenced_ns == 0 || now >= self.fenced_ns || router.own_active == 0 {
+            return false;
+        }
+        router.master.local == 0 || router.since_ns + FENCE_NS <= self.fenced_ns
     }
 }
 
@@ -192,6 +212,60 @@ mod tests {
         // The others have gone.
         let later = NOW + FRESH_NS + 1;
         assert_eq!(heirs.heard(&probe(5, 1), 15, later), (0, 15));
+    }
+
+    #[test]
+    fn a_crowd_takes_nobodys_place() {
+        let mut heirs = Heirs::NONE;
+        heirs.heard(&probe(1, 100), 11, NOW);
+        for number in 2..200 {
+            for moment in 0..3 {
+                heirs.heard(&probe(number, 255), 1_000 + u64::from(number), NOW + moment);
+            }
+        }
+        let (rank, token) = heirs.heard(&probe(1, 100), 99, NOW + FRESH_NS - 1);
+        assert_eq!((usize::from(rank), token), (KEPT_HEIRS - 1, 11));
+        assert!(heirs.taken(&with_token(probe(1, 100), 11), NOW + FRESH_NS));
+        assert!(!heirs.taken(&with_token(probe(199, 255), 0), NOW));
+    }
+
+    #[test]
+    fn a_token_is_shown_once_and_by_who_has_not_been_away() {
+        let mut heirs = Heirs::NONE;
+        heirs.heard(&probe(1, 100), 11, NOW);
+        assert!(heirs.taken(&with_token(probe(1, 100), 11), NOW));
+        assert!(!heirs.taken(&with_token(probe(1, 100), 11), NOW + 1));
+        assert_eq!(heirs.heard(&probe(1, 100), 12, NOW + 2), (0, 12));
+        assert!(!heirs.taken(&with_token(probe(1, 100), 11), NOW + 3));
+        let later = NOW + 2 + FRESH_NS;
+        assert_eq!(heirs.heard(&probe(1, 100), 13, later), (0, 13));
+        assert!(!heirs.taken(&with_token(probe(1, 100), 12), later));
+        assert!(heirs.taken(&with_token(probe(1, 100), 13), later));
+    }
+
+    #[test]
+    fn silence_ends_with_the_reign_or_in_time() {
+        let mut heirs = Heirs::NONE;
+        let mut router = VirtualRouter::UNKNOWN;
+        router.own_active = 1;
+        router.master.local = 1;
+        router.since_ns = NOW - SECOND_NS;
+        assert!(!heirs.keep_silent(&router, NOW));
+        heirs.heard(&probe(1, 100), 11, NOW);
+        assert!(heirs.taken(&with_token(probe(1, 100), 11), NOW));
+        assert!(heirs.keep_silent(&router, NOW + FENCE_NS - 1));
+        assert!(!heirs.keep_silent(&router, NOW + FENCE_NS));
+        // Somebody else is master, too.
+        router.master.local = 0;
+        router.since_ns = NOW + 1;
+        assert!(heirs.keep_silent(&router, NOW + 2));
+        // It gives way, and is master again soon.
+        router.own_active = 0;
+        assert!(!heirs.keep_silent(&router, NOW + 3));
+        router.own_active = 1;
+        router.master.local = 1;
+        router.since_ns = NOW + 4;
+        assert!(!heirs.keep_silent(&router, NOW + 4));
     }
 
     #[test]

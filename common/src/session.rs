@@ -10,7 +10,7 @@
 //! | learning         | an answer, the time to learn is over      | up       | up       |
 //! | learning         | `multiplier` probes unanswered            | down     | -        |
 //! | up               | more than `suspect_after` unanswered      | suspect  | suspect  |
-//! | up, suspect      | `multiplier` unanswered, the last one for an interval | silent | silent |
+//! | up, suspect      | `multiplier` unanswered for an interval   | silent   | silent   |
 //! | suspect          | an answer, or the evidence is void        | up       | back     |
 //! | silent           | an answer                                 | learning | back     |
 //! | up, suspect, silent, learning | an answer that says "leaving" | leaving  | leaving  |
@@ -89,6 +89,9 @@ pub struct Session {
     pub answered_ns: u64,
     /// When the first of the unanswered probes in a row left, same clock; 0: none.
     pub first_ns: u64,
+    /// When there are enough of them for silence, same clock; 0: there are not. Those
+    /// that leave later do not put it off.
+    pub due_ns: u64,
     /// Since when the phase is what it is, same clock.
     pub since_ns: u64,
     /// Probes that left.
@@ -128,7 +131,7 @@ pub struct Session {
 const _: () = {
     assert!(size_of::<Judgement>() == 32);
     assert!(size_of::<Slot>() == 24);
-    assert!(size_of::<Session>() == 88 + 32 + 16 + 24 * SLOTS);
+    assert!(size_of::<Session>() == 96 + 32 + 16 + 24 * SLOTS);
 };
 
 impl Session {
@@ -137,6 +140,7 @@ impl Session {
         sent_ns: 0,
         answered_ns: 0,
         first_ns: 0,
+        due_ns: 0,
         since_ns: 0,
         sent: 0,
         answered: 0,
@@ -188,6 +192,11 @@ impl Session {
             self.first_ns = now;
         }
         self.unanswered = self.unanswered.saturating_add(1);
+        if self.unanswered < judgement.multiplier {
+            self.due_ns = 0;
+        } else if self.due_ns == 0 {
+            self.due_ns = now + judgement.interval_ns;
+        }
         if self.phase == PHASE_UP && self.unanswered > judgement.suspect_after + 1 {
             self.enter(PHASE_SUSPECT, now);
             self.suspected += 1;
@@ -219,6 +228,12 @@ impl Session {
         if younger < u32::from(self.unanswered) {
             self.unanswered = younger as u8;
             self.first_ns = if younger == 0 { 0 } else { now };
+            // A sign of life: however many are still out, they get an interval more.
+            self.due_ns = if self.unanswered < judgement.multiplier {
+                0
+            } else {
+                now + judgement.interval_ns
+            };
         }
         if probe.stamps.flags & PEER_LEAVING != 0 {
             if self.phase == PHASE_LEAVING {
@@ -269,7 +284,7 @@ impl Session {
     pub fn next_deadline(&self, judgement: &Judgement) -> u64 {
         let judged = self.phase == PHASE_UP || self.phase == PHASE_SUSPECT;
         if judged && self.unanswered >= judgement.multiplier {
-            self.sent_ns + judgement.interval_ns
+            self.due_ns
         } else {
             0
         }
@@ -283,6 +298,7 @@ impl Session {
         }
         self.unanswered = 0;
         self.first_ns = 0;
+        self.due_ns = 0;
         if self.phase == PHASE_SUSPECT {
             self.enter(PHASE_UP, now);
             return EventKind::PeerBack.bit();
@@ -373,7 +389,7 @@ mod tests {
         /// Sends the next probe `after` the last one.
         fn send(&mut self, after: u64) -> u32 {
             self.now += after;
-            self.sequence += 1;
+            self.sequence = self.sequence.wrapping_add(1);
             let probe = self.probe(self.sequence);
             self.session.sent(&RULES, &probe, self.now)
         }
@@ -417,6 +433,83 @@ mod tests {
             story.send(MS);
         }
         assert_eq!(story.send(MS), SILENT);
+    }
+
+    #[test]
+    fn probes_that_leave_a_little_early_do_not_put_it_off() {
+        let mut story = Story::up();
+        story.send(MS);
+        story.send(MS);
+        assert_eq!(story.send(MS), SUSPECT);
+        let due = story.now + MS;
+        assert_eq!(story.send(MS - 1_000), 0);
+        assert_eq!(story.session.next_deadline(&RULES), due);
+        assert_eq!(story.send(MS - 1_000), SILENT);
+    }
+
+    #[test]
+    fn numbers_begin_again_behind_the_last_one() {
+        let mut story = Story::new();
+        story.sequence = u32::MAX - 40;
+        let mut seen = 0;
+        for _ in 0..100 {
+            seen |= story.exchange();
+        }
+        assert_eq!(seen, UP);
+        story.sequence = u32::MAX - 1;
+        story.exchange();
+        for _ in 0..3 {
+            story.send(MS);
+        }
+        assert_eq!(story.sequence, 2);
+        assert_eq!(story.answer(0), Some(BACK));
+        assert_eq!(story.session.unanswered, 2);
+    }
+
+    #[test]
+    fn an_answer_that_a_whole_round_of_probes_has_overtaken_does_not_count() {
+        let mut story = Story::up();
+        let first = story.sequence + 1;
+        for _ in 0..=SLOTS {
+            story.send(MS);
+        }
+        assert_eq!(story.answer(first), None);
+        assert_eq!(story.answer(first + 1), Some(BACK));
+    }
+
+    #[test]
+    fn another_multiplier_counts_from_the_next_probe_on() {
+        let mut story = Story::up();
+        let patient = Judgement {
+            multiplier: 6,
+            ..RULES
+        };
+        for _ in 0..4 {
+            story.now += MS;
+            story.sequence += 1;
+            let probe = story.probe(story.sequence);
+            story.session.sent(&patient, &probe, story.now);
+        }
+        assert_eq!(story.session.next_deadline(&patient), 0);
+        assert_eq!(story.send(MS), 0);
+        assert_eq!(story.session.next_deadline(&RULES), story.now + MS);
+        assert_eq!(story.session.next_deadline(&patient), 0);
+        assert_eq!(story.expire(MS), SILENT);
+    }
+
+    #[test]
+    fn a_sign_of_life_gives_those_still_out_an_interval() {
+        let mut story = Story::up();
+        let first = story.sequence + 1;
+        for _ in 0..4 {
+            story.now += MS * 9 / 10;
+            story.sequence += 1;
+            let probe = story.probe(story.sequence);
+            story.session.sent(&RULES, &probe, story.now);
+        }
+        assert_eq!(story.answer(first), Some(BACK));
+        let due = story.now + MS / 10 + MS;
+        assert_eq!(story.session.next_deadline(&RULES), due);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Probes of liveness: this host's own as they leave and come back, and others',
 //! which are sent back to where they came from.
+//!
+//! Nobody gains by having frames sent back: one for one, none longer than what came, to
+//! the one station that it says it came from, and no answer is answered.
 
 use core::ffi::c_void;
 
@@ -179,25 +182,20 @@ fn asked(place: &Place, scratch: &mut Scratch) {
     } else if guarded.keepalived == KEEPALIVED_ENDED {
         stamps.flags |= PEER_KEEPALIVED_ENDED;
     }
-    if let Some(slot) = VIRTUAL_ROUTERS.get_ptr(key) {
-        // SAFETY: the element lives as long as this program runs; read without its
-        // lock, for each field tells by itself.
-        unsafe {
-            let known = &(*slot).state;
-            if known.own_active != 0 {
-                stamps.role = ROLE_MASTER;
-                if known.master.local != 0 {
-                    stamps.advert_age_us = age_us(now, known.master.heard_ns);
-                }
-            } else {
-                stamps.role = ROLE_BACKUP;
-            }
-        }
-    } else {
+    let Some(router) = VIRTUAL_ROUTERS.get_ptr(key) else {
         stamps.role = ROLE_UNKNOWN;
-    }
-    if stamps.role != ROLE_MASTER {
         return;
+    };
+    // SAFETY: the element lives as long as this program runs; read without its lock,
+    // for each field tells by itself.
+    let known = unsafe { &(*router).state };
+    if known.own_active == 0 {
+        stamps.role = ROLE_BACKUP;
+        return;
+    }
+    stamps.role = ROLE_MASTER;
+    if known.master.local != 0 {
+        stamps.advert_age_us = age_us(now, known.master.heard_ns);
     }
     let Some(slot) = heirs_of(&key) else {
         place.count(Counter::MapFull);
@@ -206,13 +204,11 @@ fn asked(place: &Place, scratch: &mut Scratch) {
     // SAFETY: no preconditions.
     let fresh =
         unsafe { u64::from(bpf_get_prandom_u32()) << 32 | u64::from(bpf_get_prandom_u32()) };
-    let (rank, token, fenced_ns) = with_heirs(slot, |heirs| {
-        let (rank, token) = heirs.heard(probe, fresh, now);
-        (rank, token, heirs.fenced_ns)
-    });
+    let (rank, token) = with_heirs(slot, |heirs| heirs.heard(probe, fresh, now));
     stamps.rank = rank;
     stamps.token = token;
-    if now < fenced_ns {
+    // SAFETY: as above.
+    if unsafe { (*slot).state.keep_silent(known, now) } {
         stamps.flags |= PEER_FENCED;
     }
 }
@@ -264,15 +260,18 @@ pub(crate) fn is_fenced(key: &RouterKey) -> bool {
         return false;
     };
     // SAFETY: the element lives as long as this program runs; one field.
-    let fenced_ns = unsafe { (*slot).state.fenced_ns };
-    if fenced_ns == 0 {
+    if unsafe { (*slot).state.fenced_ns } == 0 {
         return false;
     }
     let Some(router) = VIRTUAL_ROUTERS.get_ptr(key) else {
         return false;
     };
-    // SAFETY: as above; the helper has no preconditions.
-    unsafe { (*router).state.own_active != 0 && bpf_ktime_get_ns() < fenced_ns }
+    // SAFETY: as above, and without locks, for a torn read is one message more or less;
+    // the helper has no preconditions.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        (*slot).state.keep_silent(&(*router).state, now)
+    }
 }
 
 /// The timer of a session expired.

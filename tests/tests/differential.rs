@@ -1,5 +1,5 @@
 //! The programs in the kernel and the library on the host read the same frames and must find
-//! the same in them: captured frames, and well over 100,000 made from these by chance.
+//! the same in them: captured frames, probes, and well over 100,000 made from these by chance.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(clippy::panic, reason = "a test stops at the first surprise")]
@@ -27,6 +27,8 @@ use std::os::unix::fs::MetadataExt as _;
 
 #[path = "differential/mutants.rs"]
 mod mutants;
+#[path = "differential/probes.rs"]
+mod probes;
 
 const MUTANTS: usize = 150_000;
 /// A test run takes its frames for received on the loopback interface.
@@ -39,7 +41,7 @@ fn load() -> Kernel {
     Kernel::load(&LoadOptions::default(), None).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
-/// The captured frames, in the order of their names.
+/// The captured frames, in the order of their names, and probes.
 fn corpus() -> Vec<Vec<u8>> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../common/corpus");
     let paths = fs::read_dir(folder)
@@ -49,7 +51,8 @@ fn corpus() -> Vec<Vec<u8>> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "bin"))
         .collect();
     assert!(paths.len() >= 40, "{folder} has {} frames", paths.len());
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+    let captured = paths.iter().map(|path| fs::read(path).unwrap());
+    captured.chain(probes::probes()).collect()
 }
 
 /// What a program returns for `frame`.
@@ -93,6 +96,8 @@ fn kinds(packet: &Packet) -> Vec<String> {
     match packet.subject {
         Subject::Other => vec!["other".into()],
         Subject::Neighbour => vec![format!("neighbour, IPv{}", packet.neighbour.family)],
+        Subject::Probe if packet.probe.forwarded => vec!["probe, forwarded".into()],
+        Subject::Probe => vec![format!("probe, kind {}", packet.probe.kind)],
         Subject::Advert => {
             let advert = &packet.advert;
             let marks = [
@@ -117,7 +122,7 @@ fn kinds(packet: &Packet) -> Vec<String> {
 }
 
 /// How many mutants of each kind there must be at least.
-const AT_LEAST: [(&str, usize); 26] = [
+const AT_LEAST: [(&str, usize); 30] = [
     ("v2, IPv4", 5_000),
     ("v3, IPv4", 5_000),
     ("v3, IPv6", 2_000),
@@ -130,6 +135,10 @@ const AT_LEAST: [(&str, usize); 26] = [
     ("two tags", 200),
     ("neighbour, IPv4", 1_000),
     ("neighbour, IPv6", 1_000),
+    ("probe, kind 1", 500),
+    ("probe, kind 2", 500),
+    ("probe, kind 3", 500),
+    ("probe, forwarded", 300),
     ("Truncated", 500),
     ("Fragment", 500),
     ("ExtensionHeader", 500),
@@ -186,7 +195,7 @@ fn kernel_and_host_classify_every_frame_alike() {
         }
     }
     println!(
-        "{} captured frames and {MUTANTS} mutants; {refused_by_tc} too short for tc; mutants: {found:#?}",
+        "{} frames and {MUTANTS} mutants; {refused_by_tc} too short for tc; mutants: {found:#?}",
         corpus.len()
     );
     for (kind, least) in AT_LEAST {

@@ -282,6 +282,10 @@ pub(super) fn classify<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut P
         return;
     };
     let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = macs;
+    // What is sent back must be for one.
+    if s0 & 1 != 0 {
+        return;
+    }
     probe.destination = [d0, d1, d2, d3, d4, d5];
     probe.source = [s0, s1, s2, s3, s4, s5];
     packet.subject = Subject::Probe;
@@ -309,4 +313,128 @@ fn read_stamps<F: Frame + ?Sized>(frame: &F, stamps: &mut Stamps) -> bool {
     };
     stamps.token = u64::from_be_bytes(token);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::classify as classify_frame;
+
+    const STAMPED: Stamps = Stamps {
+        host: 0x0102_0304_0506_0708,
+        token: 0xf1f2_f3f4_f5f6_f7f8,
+        advert_age_us: 0xa1a2_a3a4,
+        agent_age_us: 0xb1b2_b3b4,
+        role: ROLE_MASTER,
+        flags: PEER_LEAVING | PEER_FENCED,
+        rank: 3,
+        reserved: [0; 5],
+    };
+
+    /// Each byte another one, but for those that decide.
+    fn frame(kind: u8) -> [u8; FRAME] {
+        let mut frame = [0; FRAME];
+        for (at, byte) in frame.iter_mut().enumerate() {
+            *byte = at as u8 | 0x80;
+        }
+        frame[..12].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
+        frame[12..24].copy_from_slice(&[8, 0, 0x45, 0xc0, 0, 108, 7, 7, 0x40, 0, 255, 17]);
+        frame[26..34].copy_from_slice(&[10, 0, 0, 9, 10, 0, 0, 9]);
+        frame[36..40].copy_from_slice(&[0x0e, 0xc9, 0, 88]);
+        frame[PAYLOAD..PAYLOAD + 6].copy_from_slice(b"KFLB\x01\x01");
+        frame[PAYLOAD + KIND_AT] = kind;
+        frame[PAYLOAD + STAMPS_AT..].copy_from_slice(&STAMPED.to_bytes());
+        frame
+    }
+
+    fn read(frame: &[u8]) -> Option<Probe> {
+        let mut packet = Packet::UNREAD;
+        classify_frame::<[u8]>(frame, &mut packet);
+        (packet.subject == Subject::Probe).then_some(packet.probe)
+    }
+
+    fn with(at: usize, value: u8) -> [u8; FRAME] {
+        let mut frame = frame(KIND_PROBE);
+        frame[at] = value;
+        frame
+    }
+
+    #[test]
+    fn every_field_is_where_it_is_said_to_be() {
+        for kind in [KIND_PROBE, KIND_ANSWER, KIND_TAKEN] {
+            let frame = frame(kind);
+            let probe = read(&frame).unwrap();
+            let at = |at: usize| &frame[PAYLOAD + at..];
+            assert_eq!(probe.stamps, STAMPED);
+            assert_eq!(probe.kind, kind);
+            assert_eq!([probe.vrid, probe.family], at(6)[..2]);
+            assert_eq!(probe.session.to_be_bytes(), at(8)[..4]);
+            assert_eq!(probe.sequence.to_be_bytes(), at(12)[..4]);
+            assert_eq!(probe.nonce.to_be_bytes(), at(16)[..8]);
+            assert_eq!(probe.address, at(32)[..16]);
+            assert_eq!([probe.priority, probe.flags], at(48)[..2]);
+            assert_eq!(probe.destination, [2, 0, 0, 0, 0, 1]);
+            assert_eq!(probe.source, [2, 0, 0, 0, 0, 2]);
+            assert!(!probe.forwarded);
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_none() {
+        let whole = frame(KIND_PROBE);
+        for length in 0..FRAME {
+            assert_eq!(read(&whole[..length]), None, "cut to {length}");
+        }
+        let padded = [&whole[..], &[0; 6]].concat();
+        assert!(read(&padded).is_some());
+    }
+
+    #[test]
+    fn whatever_is_not_exactly_one_is_none() {
+        let header = [12, 13, 14, 16, 17, 21, 23];
+        let ports_and_length = 36..40;
+        let beginning = PAYLOAD..PAYLOAD + 5;
+        for at in header.into_iter().chain(ports_and_length).chain(beginning) {
+            for bit in 0..8 {
+                let value = frame(KIND_PROBE)[at] ^ 1 << bit;
+                assert_eq!(read(&with(at, value)), None, "byte {at} is {value}");
+            }
+        }
+        for at in 26..34 {
+            let value = frame(KIND_PROBE)[at] ^ 1;
+            assert_eq!(read(&with(at, value)), None, "byte {at}: other addresses");
+        }
+        for kind in [0, 4, 0x81, 255] {
+            assert_eq!(read(&with(PAYLOAD + KIND_AT, kind)), None, "kind {kind}");
+        }
+        for first in [0x20, 0x01, 0x1f] {
+            assert_eq!(read(&with(20, first)), None, "fragment {first:#x}");
+        }
+        assert!(read(&with(20, 0)).is_some(), "may be fragmented");
+        assert_eq!(read(&with(6, 0xff)), None, "from a group");
+        assert_eq!(read(&with(6, 1)), None, "from a group");
+    }
+
+    #[test]
+    fn one_hop_less_is_a_probe_that_came_back_and_nothing_else() {
+        for ttl in 0..=253 {
+            assert_eq!(read(&with(22, ttl)), None, "TTL {ttl}");
+        }
+        assert!(read(&with(22, 254)).unwrap().forwarded);
+        for kind in [KIND_ANSWER, KIND_TAKEN] {
+            let mut frame = frame(kind);
+            frame[22] = 254;
+            assert_eq!(read(&frame), None);
+        }
+    }
+
+    #[test]
+    fn not_in_a_vlan() {
+        let whole = frame(KIND_PROBE);
+        let tagged = [&whole[..12], &[0x81, 0, 0, 7], &whole[12..]].concat();
+        assert_eq!(read(&tagged), None);
+        // Priority tags are no VLAN.
+        let tagged = [&whole[..12], &[0x81, 0, 0xe0, 0], &whole[12..]].concat();
+        assert_eq!(read(&tagged), None);
+    }
 }

@@ -1,6 +1,8 @@
 //! Frames made from captured ones by chance, many of them still valid. What is where in a frame
 //! is found here anew, without a line of the code under test.
 
+use super::probes::DECISIVE;
+
 const VRRP: u8 = 112;
 const AUTHENTICATION: u8 = 51;
 
@@ -64,8 +66,9 @@ fn mutate(frame: &mut Vec<u8>, corpus: &[Vec<u8>], dice: &mut Dice) {
         9 | 10 => message_field(frame, dice),
         11 => address_list(frame, dice),
         12 => ip_field(frame, dice),
-        _ => match dice.below(3) {
-            0 => neighbour_field(frame, dice),
+        _ => match dice.below(4) {
+            0 => probe_field(frame, dice),
+            1 => neighbour_field(frame, dice),
             _ => splice(frame, corpus, dice),
         },
     }
@@ -192,6 +195,14 @@ fn neighbour_field(frame: &mut [u8], dice: &mut Dice) {
     };
     if let Some(field) = frame.get_mut(at + offset) {
         *field = dice.of(&[0, 1, 2, 3, 6, 0x40, 0x60, 134, 135, 136, 255]);
+    }
+}
+
+/// One of the bytes that decide whether a datagram is a probe.
+fn probe_field(frame: &mut [u8], dice: &mut Dice) {
+    let (at, values) = dice.of(&DECISIVE);
+    if let Some(field) = frame.get_mut(at) {
+        *field = dice.of(values);
     }
 }
 
