@@ -7,9 +7,11 @@
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use keepfast::kernel::{Kernel, LoadOptions};
 use keepfast_common::maps::{
-    self as names, AddressKey, Count, CounterKey, HoldingSlot, RouterKey, RouterSlot,
+    self as names, AddressKey, Agent, Count, CounterKey, Guarded, HeirsSlot, HoldingSlot, Link,
+    LinkKey, RouterKey, RouterSlot, SessionSlot,
 };
 use keepfast_common::neighbour::Watched;
+use keepfast_common::session::Judgement;
 use lab::require::{Need, require};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,6 +110,8 @@ fn the_kernel_accepts_every_program() {
         names::XDP_REARM,
         names::TC_INGRESS,
         names::TC_EGRESS,
+        names::TC_BOUNCE,
+        names::TC_INJECT,
         names::XDP_EMPTY,
         names::XDP_DIGEST,
         names::TC_DIGEST,
@@ -149,6 +153,42 @@ fn the_maps_have_the_names_and_types_of_the_library() {
             ("Count", size_of::<Count>()),
         ),
         (names::SEQUENCE, "percpu_array", ("u32", 4), ("u64", 8)),
+        (
+            names::JUDGEMENTS,
+            "hash",
+            ("u32", 4),
+            ("Judgement", size_of::<Judgement>()),
+        ),
+        (
+            names::SESSIONS,
+            "hash",
+            ("u32", 4),
+            ("SessionSlot", size_of::<SessionSlot>()),
+        ),
+        (
+            names::HEIRS,
+            "hash",
+            ("RouterKey", size_of::<RouterKey>()),
+            ("HeirsSlot", size_of::<HeirsSlot>()),
+        ),
+        (
+            names::GUARDED,
+            "hash",
+            ("RouterKey", size_of::<RouterKey>()),
+            ("Guarded", size_of::<Guarded>()),
+        ),
+        (
+            names::LINKS,
+            "hash",
+            ("LinkKey", size_of::<LinkKey>()),
+            ("Link", size_of::<Link>()),
+        ),
+        (
+            names::AGENT,
+            "array",
+            ("u32", 4),
+            ("Agent", size_of::<Agent>()),
+        ),
     ];
     for (name, kind, key, value) in expected {
         let map = maps
@@ -166,7 +206,9 @@ fn the_maps_have_the_names_and_types_of_the_library() {
         assert_eq!(found, expected, "{name}");
     }
     // The kernel takes no types for a ring buffer.
-    assert_eq!(maps[names::EVENTS]["type"], "ringbuf");
+    for name in [names::EVENTS, names::URGENT] {
+        assert_eq!(maps[name]["type"], "ringbuf", "{name}");
+    }
 
     // Scratch space, constants, and what aya-log brings.
     let internal =
