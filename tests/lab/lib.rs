@@ -40,6 +40,8 @@ pub mod watcher;
 
 pub mod sender;
 
+pub mod ear;
+
 pub mod daemon;
 
 pub mod router;

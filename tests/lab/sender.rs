@@ -74,8 +74,9 @@ impl Advert {
     }
 }
 
-/// RFC 1071, of parts of even length.
-fn checksum(parts: &[&[u8]]) -> [u8; 2] {
+/// The Internet checksum (RFC 1071) of parts of even length.
+#[must_use]
+pub fn checksum(parts: &[&[u8]]) -> [u8; 2] {
     let words = parts.iter().flat_map(|part| part.chunks_exact(2));
     let mut sum: u32 = words
         .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])))
@@ -107,6 +108,14 @@ impl Sender {
         })
     }
 
+    /// Has all frames bear a mark (`SO_MARK`).
+    ///
+    /// # Errors
+    /// Without the privilege.
+    pub fn mark(&self, mark: u32) -> Result<()> {
+        self.socket.set_mark(mark).context("mark a socket")
+    }
+
     /// Sends one advert.
     ///
     /// # Errors
@@ -127,7 +136,14 @@ impl Sender {
     }
 }
 
+/// The address of a packet socket on an interface of the calling thread's namespace; of
+/// protocol 0.
 fn address_of(interface: &str) -> Result<SockAddr> {
+    of_protocol(interface, 0)
+}
+
+/// As [`address_of`], for frames of one `EtherType`.
+pub(crate) fn of_protocol(interface: &str, protocol: u16) -> Result<SockAddr> {
     let name = CString::new(interface)?;
     // SAFETY: the name is a string that ends with zero.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
@@ -135,6 +151,7 @@ fn address_of(interface: &str) -> Result<SockAddr> {
     // SAFETY: all zeroes is a valid sockaddr_ll, a structure of integers.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = protocol.to_be();
     address.sll_ifindex = i32::try_from(index)?;
     // SAFETY: the storage is as large as the largest address; family and length are set.
     let ((), address) = unsafe {
