@@ -83,6 +83,11 @@ fn tc_answers() {
 }
 
 #[test]
+fn tc_answers_without_xdp() {
+    answers_say_what_the_kernel_knows(By::TcAlone);
+}
+
+#[test]
 fn xdp_answers() {
     answers_say_what_the_kernel_knows(By::Xdp);
 }
@@ -145,6 +150,11 @@ fn other_frames_go_on(by: By) {
 #[test]
 fn tc_answers_nothing_else() {
     other_frames_go_on(By::Tc);
+}
+
+#[test]
+fn tc_answers_nothing_else_without_xdp() {
+    other_frames_go_on(By::TcAlone);
 }
 
 #[test]

@@ -27,7 +27,10 @@ const MARK: u32 = 0x4b46;
 /// How the peer answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
+    /// Where XDP only watches.
     Tc,
+    /// Where it sees what XDP would.
+    TcAlone,
     Xdp,
     /// It only watches.
     Nothing,
@@ -44,7 +47,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    fn new(kernel: &mut Kernel, namespace: Namespace) -> Self {
+    fn new(kernel: &mut Kernel, namespace: Namespace, by: By) -> Self {
         let entered = netns::Namespace::named(namespace.name()).unwrap();
         let index = entered
             .enter(|| Ok(nix::net::if_::if_nametoindex("eth0")?))
@@ -53,10 +56,12 @@ impl End {
             index,
             name: "eth0".into(),
             ethernet: true,
-            xdp_program: None,
+            // Somebody's, which is not to be replaced.
+            xdp_program: (by == By::TcAlone).then_some(1),
         };
         let attachment = kernel.attach(&entered, &interface, None).unwrap();
-        assert_eq!(attachment.ingress, Hook::NativeXdp);
+        let xdp = attachment.ingress == Hook::NativeXdp;
+        assert_eq!(xdp, by != By::TcAlone, "{attachment:?}");
         Self {
             inode: entered.inode(),
             index,
@@ -100,8 +105,8 @@ impl Pair {
         .unwrap();
         let mut kernel = Kernel::load(&LoadOptions::default(), None).unwrap();
         let fast = kernel.take_fast().unwrap();
-        let peer = End::new(&mut kernel, peer);
-        let asker = End::new(&mut kernel, asker);
+        let peer = End::new(&mut kernel, peer, by);
+        let asker = End::new(&mut kernel, asker, By::Nothing);
         let marked = Sender::new(&asker.namespace, "eth0").unwrap();
         marked.mark(MARK).unwrap();
         let mut pair = Self {
@@ -133,7 +138,7 @@ impl Pair {
     fn answer(&mut self, by: By) {
         match by {
             By::Nothing => {}
-            By::Tc => {
+            By::Tc | By::TcAlone => {
                 let namespace = netns::Namespace::named(self.peer.namespace.name()).unwrap();
                 let link = Link {
                     index: self.peer.index,
