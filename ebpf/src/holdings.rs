@@ -58,7 +58,11 @@ fn announced(place: &Place, scratch: &mut Scratch, local: bool) {
         unsolicited: neighbour.unsolicited,
         master: master_of(place, neighbour, &watched),
     };
-    step(slot, |holding| holding.announced(&watched, &said, changes));
+    step(
+        slot,
+        #[inline(always)]
+        |holding| holding.announced(&watched, &said, changes),
+    );
     emit(&subject(&key, &watched, now), changes);
 }
 
@@ -76,7 +80,11 @@ fn asked(place: &Place, neighbour: &Neighbour) {
     };
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    let deadline = step(slot, |holding| holding.asked(&watched, now));
+    let deadline = step(
+        slot,
+        #[inline(always)]
+        |holding| holding.asked(&watched, now),
+    );
     if deadline != 0 {
         arm(place, slot, deadline);
     }
@@ -102,7 +110,11 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, _slot: *mut c_
     };
     // SAFETY: the element lives as long as this program runs.
     unsafe { (*slot).armed_ns = 0 };
-    let deadline = step(slot, |holding| holding.expire(&key.address, now, changes));
+    let deadline = step(
+        slot,
+        #[inline(always)]
+        |holding| holding.expire(&key.address, now, changes),
+    );
     if deadline != 0 {
         arm(&place, slot, deadline);
     }

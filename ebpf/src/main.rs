@@ -7,6 +7,7 @@
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
+#![feature(stmt_expr_attributes)]
 
 /// The entry points, one for each place in the kernel.
 mod hooks;

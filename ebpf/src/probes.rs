@@ -108,7 +108,12 @@ pub(crate) fn sent(place: &Place, packet: &mut Packet, now: u64) -> bool {
             }
         }
     };
-    let (kinds, deadline) = step(slot, &judgement, |state| state.sent(&judgement, probe, now));
+    let (kinds, deadline) = step(
+        slot,
+        &judgement,
+        #[inline(always)]
+        |state| state.sent(&judgement, probe, now),
+    );
     conclude(place, session, slot, kinds, deadline, now);
     true
 }
@@ -136,15 +141,18 @@ fn returned(place: &Place, scratch: &mut Scratch) -> Fate {
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     let mut counted = false;
-    let (kinds, deadline) = step(slot, &judgement, |state| {
-        match state.answered(&judgement, probe, now) {
+    let (kinds, deadline) = step(
+        slot,
+        &judgement,
+        #[inline(always)]
+        |state| match state.answered(&judgement, probe, now) {
             Some(kinds) => {
                 counted = true;
                 kinds
             }
             None => 0,
-        }
-    });
+        },
+    );
     if !counted {
         place.count(Counter::AnswerIgnored);
     }
@@ -204,7 +212,11 @@ fn asked(place: &Place, scratch: &mut Scratch) {
     // SAFETY: no preconditions.
     let fresh =
         unsafe { u64::from(bpf_get_prandom_u32()) << 32 | u64::from(bpf_get_prandom_u32()) };
-    let (rank, token) = with_heirs(slot, |heirs| heirs.heard(probe, fresh, now));
+    let (rank, token) = with_heirs(
+        slot,
+        #[inline(always)]
+        |heirs| heirs.heard(probe, fresh, now),
+    );
     stamps.rank = rank;
     stamps.token = token;
     // SAFETY: as above.
@@ -224,7 +236,11 @@ fn taken(place: &Place, scratch: &mut Scratch) {
         place.count(Counter::TakenIgnored);
         return;
     };
-    if !with_heirs(slot, |heirs| heirs.taken(probe, now)) {
+    if !with_heirs(
+        slot,
+        #[inline(always)]
+        |heirs| heirs.taken(probe, now),
+    ) {
         place.count(Counter::TakenIgnored);
         return;
     }
@@ -291,7 +307,12 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, _slot: *mut c_
     let judgement = *judgement;
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    let (kinds, deadline) = step(slot, &judgement, |state| state.expire(&judgement, now));
+    let (kinds, deadline) = step(
+        slot,
+        &judgement,
+        #[inline(always)]
+        |state| state.expire(&judgement, now),
+    );
     let place = Place {
         netns: judgement.netns,
         ifindex: judgement.ifindex,

@@ -45,7 +45,11 @@ pub(crate) fn heard<F: Frame>(frame: &F, place: &Place, scratch: &mut Scratch, l
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     describe(speaker, advert, now, local);
-    let deadline = step(slot, |router| router.heard(speaker, changes));
+    let deadline = step(
+        slot,
+        #[inline(always)]
+        |router| router.heard(speaker, changes),
+    );
     // SAFETY: the element lives as long as this program runs. A torn read here
     // can only lead to copying the addresses once too often.
     unsafe {
@@ -138,7 +142,11 @@ fn pass_time(key: &RouterKey, slot: *mut RouterSlot) {
     };
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    let deadline = step(slot, |router| router.expire(now, changes));
+    let deadline = step(
+        slot,
+        #[inline(always)]
+        |router| router.expire(now, changes),
+    );
     if deadline != 0 {
         let place = Place {
             netns: key.netns,
@@ -151,6 +159,8 @@ fn pass_time(key: &RouterKey, slot: *mut RouterSlot) {
 
 /// Runs one step of the state machine under the element's lock; returns the
 /// deadline for which the timer must be armed, 0 if it is armed early enough.
+///
+/// `step` must be inlined: Linux 6.1 refuses calls while a lock is held.
 ///
 /// The timer is left alone where it fires before the deadline: its callback
 /// finds nothing to do and arms it anew. So an advert costs no timer operation.
