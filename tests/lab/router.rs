@@ -36,6 +36,8 @@ pub struct Topology {
     pub client: Namespace,
     /// 198.51.100.1 and 2001:db8::1, with routes back to the client.
     pub gateway: Namespace,
+    /// The gateway's port of `outer`.
+    pub outside: Port,
     /// The hosts, the n-th of which is number n + 1.
     pub hosts: Vec<Host>,
 }
@@ -66,7 +68,7 @@ impl Topology {
         let [client, gateway] = ["client", "gateway"].map(Namespace::new);
         let (client, gateway) = (client?, gateway?);
         inner.attach(&client, "eth0", &["10.0.0.100/24", "2001:db8:1::100/64"])?;
-        outer.attach(&gateway, "eth0", &["198.51.100.1/24", "2001:db8::1/64"])?;
+        let outside = outer.attach(&gateway, "eth0", &["198.51.100.1/24", "2001:db8::1/64"])?;
         crate::link::ip(
             &client,
             "route add default via 10.0.0.1\nroute add default via 2001:db8:1::1\n",
@@ -93,6 +95,7 @@ impl Topology {
             outer,
             client,
             gateway,
+            outside,
             hosts,
         })
     }

@@ -8,6 +8,7 @@
 
 use lab::daemon::Daemon;
 use lab::leftovers::Snapshot;
+use lab::netns::Namespace;
 use lab::prober::Prober;
 use lab::require::{Need, require};
 use lab::router::{Declaration, Host, Topology};
@@ -18,6 +19,9 @@ use std::time::Duration;
 
 #[path = "takeover/power.rs"]
 mod power;
+
+#[path = "takeover/local.rs"]
+mod local;
 
 /// How long something may take that is not a takeover.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -104,6 +108,26 @@ impl Pair {
         &self.topology.hosts[number - 1]
     }
 
+    /// A host's daemon, by the number of the host.
+    fn daemon(&self, number: usize) -> &Daemon {
+        [&self.first, &self.second][number - 1]
+    }
+
+    /// Waits until these hosts are what they are called, and all is as it should be.
+    fn ready(&self, primary: usize, backup: usize) {
+        let (primary, backup) = (self.daemon(primary), self.daemon(backup));
+        primary.wait_state("r", "primary", LIMIT).unwrap();
+        backup.wait_state("r", "backup", LIMIT).unwrap();
+        wait_session(backup, "up");
+        for (daemon, word, wanted) in [
+            (primary, "heirs", Value::from(1)),
+            (primary, "doing", "idle".into()),
+            (backup, "doing", "idle".into()),
+        ] {
+            wait_status(daemon, word, &wanted);
+        }
+    }
+
     /// A client of the virtual address, all of whose probes are answered so far.
     fn client(&self) -> Prober {
         let prober = Prober::start(&self.topology.client, "10.0.0.1".parse().unwrap()).unwrap();
@@ -126,6 +150,40 @@ fn outage(prober: Prober) -> Duration {
     prober.stop().unwrap().outage().length()
 }
 
+/// So many times something is done to the primary and its host, whichever that is by then: the
+/// outages.
+fn turns(pair: &Pair, times: usize, disturb: impl Fn(&Daemon, &Host)) -> Vec<Duration> {
+    let one = |turn: usize| {
+        let (primary, backup) = if turn.is_multiple_of(2) {
+            (1, 2)
+        } else {
+            (2, 1)
+        };
+        pair.ready(primary, backup);
+        let client = pair.client();
+        disturb(pair.daemon(primary), pair.host(primary));
+        pair.daemon(backup)
+            .wait_state("r", "primary", LIMIT)
+            .unwrap();
+        outage(client)
+    };
+    (0..times).map(one).collect()
+}
+
+/// Prints all of them, and returns the one in the middle.
+fn median(what: &str, mut outages: Vec<Duration>) -> Duration {
+    outages.sort_unstable();
+    let median = outages[outages.len() / 2];
+    println!("{what}: median {median:?} of {outages:?}");
+    median
+}
+
+/// Has a namespace forward packets.
+fn forwarding(namespace: &Namespace) {
+    let set = || Ok(std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?);
+    namespace.run(set).unwrap();
+}
+
 /// How the fast path of "r" is.
 fn status(daemon: &Daemon) -> Value {
     daemon.show("r").unwrap()["fast_path"].clone()
@@ -133,15 +191,15 @@ fn status(daemon: &Daemon) -> Value {
 
 /// Waits until the session of "r" is like this.
 fn wait_session(daemon: &Daemon, phase: &str) {
-    wait_status(daemon, "session", phase);
+    wait_status(daemon, "session", &phase.into());
 }
 
 /// Waits until a word of the status of the fast path of "r" is this one.
-fn wait_status(daemon: &Daemon, word: &str, wanted: &str) {
+fn wait_status(daemon: &Daemon, word: &str, wanted: &Value) {
     wait::until(&format!("the {word} {wanted}"), LIMIT, || {
         let shown = daemon.show("r").map_err(|error| format!("{error:#}"))?;
         let fast_path = &shown["fast_path"];
-        if fast_path[word] == wanted {
+        if &fast_path[word] == wanted {
             Ok(())
         } else {
             Err(fast_path.to_string())

@@ -94,6 +94,13 @@ impl Guarded {
         self.deposed.is_some() && matches!(self.takeover.as_str(), "taking over" | "holding")
     }
 
+    /// Whether this host can reach a gateway, as far as that is asked. One in doubt does
+    /// not count: where all hosts lose theirs, the primary is to know before its own
+    /// is silent that no backup is better.
+    pub(super) fn has_gateway(&self) -> bool {
+        self.gateways.is_empty() || self.gateways.iter().any(Questions::answers)
+    }
+
     /// What its probes ask.
     pub(super) fn question(&self) -> Question {
         let speech = &self.guard.speech;
@@ -102,7 +109,7 @@ impl Guarded {
         if armed {
             flags |= SENDER_ARMED;
         }
-        if !self.gateway_lost {
+        if self.has_gateway() {
             flags |= SENDER_GATEWAY;
         }
         Question {

@@ -32,6 +32,8 @@ pub(super) struct Questions {
     unanswered: u32,
     /// Since when answers come; 0: they do not.
     answered_since_ns: Nanos,
+    /// Whether the last question that tells was answered.
+    answered: bool,
     silent: bool,
 }
 
@@ -63,6 +65,7 @@ impl Questions {
     fn look_back(&mut self, now: Nanos, heard_ns: Nanos) -> Finding {
         if heard_ns >= self.asked_ns {
             self.unanswered = 0;
+            self.answered = true;
             if self.answered_since_ns == 0 {
                 self.answered_since_ns = now;
             }
@@ -81,6 +84,7 @@ impl Questions {
             self.first_ns = self.asked_ns;
         }
         self.unanswered += 1;
+        self.answered = false;
         if self.silent || self.unanswered < self.multiplier {
             return Finding::Nothing;
         }
@@ -101,6 +105,12 @@ impl Questions {
     /// Whether answers stay out.
     pub(super) const fn is_silent(&self) -> bool {
         self.silent
+    }
+
+    /// Whether the last question was answered: one that is being lost is in doubt before
+    /// it is silent.
+    pub(super) const fn answers(&self) -> bool {
+        self.answered && !self.silent
     }
 
     /// Whether answers come and have for a while.
@@ -136,13 +146,16 @@ mod tests {
         let (mut questions, now) = up();
         let heard = now - STEP / 2;
         assert_eq!(questions.ask(now, heard), Finding::Nothing);
+        assert!(questions.answers());
         assert_eq!(questions.ask(now + STEP, heard), Finding::Nothing);
+        assert!(!questions.answers());
         assert_eq!(questions.ask(now + 2 * STEP, heard), Finding::Nothing);
         assert_eq!(questions.ask(now + 3 * STEP, heard), Finding::Silent);
         assert_eq!(questions.first_ns(), now);
         assert_eq!(questions.ask(now + 4 * STEP, heard), Finding::Nothing);
         let back = now + 5 * STEP;
         assert_eq!(questions.ask(back, back - 1), Finding::Back);
+        assert!(questions.answers());
     }
 
     #[test]
@@ -154,12 +167,14 @@ mod tests {
                 questions.ask(now + 2 * step * STEP, heard),
                 Finding::Nothing
             );
+            assert!(questions.answers());
         }
     }
 
     #[test]
     fn one_that_has_not_answered_for_long_is_not_missed() {
         let mut questions = Questions::new(STEP, 3);
+        assert!(!questions.answers());
         for step in 1..20 {
             questions.ask(step * STEP, step * STEP - 1);
         }

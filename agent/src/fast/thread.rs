@@ -410,6 +410,7 @@ impl Thread {
         let Some(home) = self.homes.get(&router.guard.key.netns) else {
             return Ok(());
         };
+        let had_gateway = router.has_gateway();
         let mut asked = false;
         for number in 0..router.gateways.len() {
             let (Some(questions), Some(gateway)) = (
@@ -430,35 +431,35 @@ impl Thread {
         }
         let lost = router.gateways.iter().all(Questions::is_silent);
         let snapshot = facts::read(&self.kernel, &self.sessions, router, now)?;
-        let event = match (router.gateway_lost, lost) {
+        let was_lost = std::mem::replace(&mut router.gateway_lost, lost);
+        let event = match (was_lost, lost) {
             (false, true) => Some(Event::GatewaySilent),
             (true, false) => Some(Event::GatewayBack),
             (true, true) if router.heirs != snapshot.heirs => Some(Event::GatewaySilent),
             _ => None,
         };
-        router.gateway_lost = lost;
         router.heirs = snapshot.heirs;
+        let news = router.has_gateway() != had_gateway;
+        if lost != was_lost {
+            self.told_gateway(id, now, lost);
+        }
         if let Some(event) = event {
-            self.told_gateway(id, now, event);
             self.happened(id, event)?;
-            // Its probes say so, too.
+        }
+        if news {
+            // Its probes say so.
             self.choose_peer(id, now)?;
         }
         Ok(())
     }
 
-    fn told_gateway(&self, id: &RouterId, now: Nanos, event: Event) {
-        match event {
-            Event::GatewaySilent => {
-                let detail = "this host's gateways do not answer".to_owned();
-                self.told(id, now, "gateway_lost", detail);
-            }
-            Event::GatewayBack => {
-                let detail = "this host's gateways answer again".to_owned();
-                self.told(id, now, "gateway_back", detail);
-            }
-            _ => {}
-        }
+    fn told_gateway(&self, id: &RouterId, now: Nanos, lost: bool) {
+        let (name, detail) = if lost {
+            ("gateway_lost", "this host's gateways do not answer")
+        } else {
+            ("gateway_back", "this host's gateways answer again")
+        };
+        self.told(id, now, name, detail.to_owned());
     }
 
     /// Asks the master's keepalived, where probes of its host are in vain.

@@ -1,0 +1,171 @@
+//! The primary's host lives: its keepalived dies, hangs or is told to go, or its gateway is lost.
+
+use super::*;
+use lab::clock::monotonic_ns;
+use nix::sys::signal::{Signal, kill};
+
+/// How long what the primary's own host tells may keep a client waiting; it is 2 to 5 ms on a
+/// machine of one's own.
+const SOON: Duration = Duration::from_millis(50);
+
+#[test]
+fn a_killed_keepalived_is_replaced_by_the_peers() {
+    alone(|| {
+        let pair = Pair::armed("");
+        let outages = turns(&pair, 10, |primary, _| {
+            primary.crash_keepalived("r").unwrap()
+        });
+        assert!(median("killed", outages) < SOON);
+    });
+}
+
+#[test]
+fn a_drained_router_goes_to_the_peer() {
+    alone(|| {
+        let pair = Pair::armed("");
+        let outages = turns(&pair, 10, |primary, _| {
+            primary.router(&["drain", "r"], "").unwrap();
+        });
+        assert!(median("drained", outages) < SOON);
+        for daemon in [&pair.first, &pair.second] {
+            assert_eq!(events(daemon, "handed_over").len(), 5);
+            assert_eq!(events(daemon, "hand_over_failed").len(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_deleted_router_goes_to_the_peer() {
+    alone(|| {
+        let pair = Pair::armed("");
+        let outages = turns(&pair, 6, |primary, host| {
+            primary.delete("r").unwrap();
+            wait::until("the end of the router", LIMIT, || {
+                let gone = !primary.file("r", "").exists();
+                gone.then_some(()).ok_or_else(|| "it is there".to_owned())
+            })
+            .unwrap();
+            fast(host, "mode = \"armed\"").apply(primary).unwrap();
+        });
+        assert!(median("deleted", outages) < SOON);
+    });
+}
+
+#[test]
+fn a_stopped_keepalived_is_noticed_and_replaced_by_the_peers() {
+    alone(|| {
+        let pair = Pair::armed("");
+        let client = pair.client();
+        let stopped_ns = monotonic_ns().unwrap();
+        for pid in pair.first.keepalived("r").unwrap() {
+            kill(pid, Signal::SIGSTOP).unwrap();
+        }
+        pair.second.wait_state("r", "primary", LIMIT).unwrap();
+        let noticed = wait_event(&pair.first, "keepalived_stopped");
+        let took = wait_event(&pair.second, "took_over");
+        let outage = outage(client);
+        let (noticed, taken) = (after(stopped_ns, &noticed), after(stopped_ns, &took));
+        println!(
+            "stopped: noticed after {noticed:?}, taken over after {taken:?}, outage {outage:?}"
+        );
+        // The last advert may have been sent just before.
+        assert!(noticed < Duration::from_millis(1_500) + SOON);
+        assert!(taken < Duration::from_millis(1_500) + 2 * SOON);
+        assert!(outage < 2 * SOON);
+        // Its own keepalived is started anew, and is a backup.
+        pair.first.wait_state("r", "backup", LIMIT).unwrap();
+        wait_session(&pair.first, "up");
+    });
+}
+
+/// With questions to the gateway every 10 ms, of which three must be unanswered.
+const GATEWAY: &str = "gateway_interval = \"10ms\"\ngateway_multiplier = 3";
+
+/// What a client sees of the world behind the gateway.
+fn world(pair: &Pair) -> Prober {
+    for host in &pair.topology.hosts {
+        forwarding(&host.namespace);
+    }
+    let gateway = "198.51.100.1".parse().unwrap();
+    let prober = Prober::start(&pair.topology.client, gateway).unwrap();
+    prober.wait_answers(200, LIMIT).unwrap();
+    prober
+}
+
+#[test]
+fn a_primary_without_gateway_gives_way_to_a_backup_that_has_one() {
+    alone(|| {
+        let pair = Pair::armed(GATEWAY);
+        let mut outages = Vec::new();
+        for run in 0..6 {
+            let (primary, backup) = if run % 2 == 0 { (1, 2) } else { (2, 1) };
+            pair.ready(primary, backup);
+            let client = world(&pair);
+            pair.host(primary).outer.block().unwrap();
+            pair.daemon(backup)
+                .wait_state("r", "primary", LIMIT)
+                .unwrap();
+            outages.push(outage(client));
+            let before = transitions(&pair);
+            pair.host(primary).outer.unblock().unwrap();
+            wait_back(pair.daemon(primary), run / 2 + 1);
+            // Nobody preempts: there is no condition to wait for.
+            std::thread::sleep(Duration::from_secs(2));
+            assert_eq!(transitions(&pair), before, "no oscillation");
+        }
+        assert!(median("gateway", outages) < Duration::from_millis(450));
+    });
+}
+
+#[test]
+fn nobody_gives_way_where_no_host_has_a_gateway() {
+    alone(|| {
+        let pair = Pair::armed(GATEWAY);
+        pair.ready(1, 2);
+        let before = transitions(&pair);
+        for run in 1..=5 {
+            let client = world(&pair);
+            // For both at the very same time.
+            pair.topology.outside.cut().unwrap();
+            for daemon in [&pair.first, &pair.second] {
+                wait_count(daemon, "gateway_lost", run);
+            }
+            std::thread::sleep(Duration::from_secs(1));
+            pair.topology.outside.restore().unwrap();
+            for daemon in [&pair.first, &pair.second] {
+                wait_back(daemon, run);
+            }
+            drop(client);
+            std::thread::sleep(Duration::from_millis(1_500));
+            assert_eq!(transitions(&pair), before);
+        }
+        assert_eq!(events(&pair.first, "hands_over").len(), 0);
+    });
+}
+
+/// Waits until the gateway is said to be back for the `count`-th time.
+fn wait_back(daemon: &Daemon, count: usize) {
+    wait_count(daemon, "gateway_back", count);
+}
+
+fn wait_count(daemon: &Daemon, name: &str, count: usize) {
+    wait::until(&format!("{count} times {name}"), LIMIT, || {
+        let events = events(daemon, name).len();
+        (events >= count)
+            .then_some(())
+            .ok_or_else(|| events.to_string())
+    })
+    .unwrap();
+}
+
+/// How often a router's state changed on both hosts.
+fn transitions(pair: &Pair) -> usize {
+    let daemons = [&pair.first, &pair.second].into_iter();
+    daemons.map(|daemon| events(daemon, "state").len()).sum()
+}
+
+/// How long after a moment an event was.
+fn after(from_ns: u64, event: &Value) -> Duration {
+    let at_ns = event["monotonic_ns"].as_u64().unwrap();
+    Duration::from_nanos(at_ns.checked_sub(from_ns).unwrap())
+}
