@@ -23,6 +23,15 @@ mod power;
 #[path = "takeover/local.rs"]
 mod local;
 
+#[path = "takeover/peer.rs"]
+mod peer;
+
+#[path = "takeover/shadow.rs"]
+mod shadow;
+
+#[path = "takeover/safety.rs"]
+mod safety;
+
 /// How long something may take that is not a takeover.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -130,18 +139,32 @@ impl Pair {
 
     /// A client of the virtual address, all of whose probes are answered so far.
     fn client(&self) -> Prober {
-        let prober = Prober::start(&self.topology.client, "10.0.0.1".parse().unwrap()).unwrap();
-        prober.wait_answers(200, LIMIT).unwrap();
-        prober
+        client(&self.topology)
     }
+}
 
-    /// Cuts the power of the first host.
-    fn cut(&self) {
-        let host = self.host(1);
-        for port in [&host.ha, &host.inner, &host.outer] {
-            port.cut().unwrap();
-        }
-    }
+/// A client of the virtual address, all of whose probes are answered so far.
+fn client(topology: &Topology) -> Prober {
+    let prober = Prober::start(&topology.client, "10.0.0.1".parse().unwrap()).unwrap();
+    prober.wait_answers(200, LIMIT).unwrap();
+    prober
+}
+
+/// How long after a moment an event was.
+fn after(from_ns: u64, event: &Value) -> Duration {
+    let at_ns = event["monotonic_ns"].as_u64().unwrap();
+    Duration::from_nanos(at_ns.checked_sub(from_ns).unwrap())
+}
+
+/// Virtual addresses of a host that the kernel will remove by itself.
+fn lapsing(host: &Host) -> Vec<String> {
+    let mut command = host.namespace.command("ip");
+    let shown = lab::process::output(command.args(["-o", "address"])).unwrap();
+    shown
+        .lines()
+        .filter(|line| line.contains(" dynamic "))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Waits until probes are answered again, and returns the longest time without an answer.
@@ -178,9 +201,10 @@ fn median(what: &str, mut outages: Vec<Duration>) -> Duration {
     median
 }
 
-/// Has a namespace forward packets.
-fn forwarding(namespace: &Namespace) {
-    let set = || Ok(std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?);
+/// Has a namespace forward packets, or not.
+fn forwarding(namespace: &Namespace, forwards: bool) {
+    let value = if forwards { "1" } else { "0" };
+    let set = || Ok(std::fs::write("/proc/sys/net/ipv4/ip_forward", value)?);
     namespace.run(set).unwrap();
 }
 

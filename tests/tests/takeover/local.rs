@@ -84,7 +84,7 @@ const GATEWAY: &str = "gateway_interval = \"10ms\"\ngateway_multiplier = 3";
 /// What a client sees of the world behind the gateway.
 fn world(pair: &Pair) -> Prober {
     for host in &pair.topology.hosts {
-        forwarding(&host.namespace);
+        forwarding(&host.namespace, true);
     }
     let gateway = "198.51.100.1".parse().unwrap();
     let prober = Prober::start(&pair.topology.client, gateway).unwrap();
@@ -162,10 +162,4 @@ fn wait_count(daemon: &Daemon, name: &str, count: usize) {
 fn transitions(pair: &Pair) -> usize {
     let daemons = [&pair.first, &pair.second].into_iter();
     daemons.map(|daemon| events(daemon, "state").len()).sum()
-}
-
-/// How long after a moment an event was.
-fn after(from_ns: u64, event: &Value) -> Duration {
-    let at_ns = event["monotonic_ns"].as_u64().unwrap();
-    Duration::from_nanos(at_ns.checked_sub(from_ns).unwrap())
 }
