@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use keepfast_common::event::Party;
 use keepfast_common::wire::probe::{SENDER_ARMED, SENDER_GATEWAY, Stamps};
-use keepfast_common::wire::widen;
+use keepfast_common::wire::{Mac, widen};
 
 use crate::config::Mode;
 use crate::engine::Nanos;
@@ -39,6 +39,8 @@ pub(super) struct Guarded {
     /// When that one was last heard, as far as it was told.
     pub(super) deposed_heard_ns: Nanos,
     pub(super) look_at: Nanos,
+    /// The backups that probe this host.
+    pub(super) followers: Vec<Mac>,
     /// When the thread has something to do for it.
     pub(super) due: Option<Nanos>,
 }
@@ -59,6 +61,7 @@ impl Guarded {
             deposed: None,
             deposed_heard_ns: 0,
             look_at: 0,
+            followers: Vec::new(),
             due: None,
             guard,
         }

@@ -380,6 +380,7 @@ impl Thread {
             self.ask_gateways(&id, now)?;
             self.solicit(&id, now)?;
             self.look_for_deposed(&id, now)?;
+            self.look_for_followers(&id, now)?;
             let router = self.routers.get(&id);
             if router.is_some_and(|it| it.takeover.deadline().is_some_and(|due| due <= now)) {
                 self.happened(&id, Event::Tick)?;
@@ -518,6 +519,27 @@ impl Thread {
         self.happened(id, Event::OldMasterHeard { heard_ns: heard })
     }
 
+    /// Looks for backups that have begun to probe this host.
+    fn look_for_followers(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
+        };
+        let Some(heirs) = self.kernel.heirs(&router.guard.key)? else {
+            return Ok(());
+        };
+        let fresh = heirs.heirs.iter().filter(|heir| heir.is_fresh(now));
+        let fresh: Vec<Mac> = fresh.map(|heir| heir.mac).collect();
+        let before = std::mem::replace(&mut router.followers, fresh);
+        let mut new = router.followers.iter().filter(|mac| !before.contains(mac));
+        let Some(first) = new.next() else {
+            return Ok(());
+        };
+        let by_old_master = router
+            .deposed
+            .is_some_and(|old| std::iter::once(first).chain(new).any(|mac| *mac == old.mac));
+        self.happened(id, Event::Followed { by_old_master })
+    }
+
     /// Has a router probe the host of its master, if it is to probe one.
     fn choose_peer(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
         let Some(router) = self.routers.get_mut(id) else {
@@ -579,6 +601,7 @@ impl Thread {
         for id in ids {
             self.choose_peer(&id, now)?;
             self.make_up_for_loss(&id)?;
+            self.look_for_followers(&id, now)?;
         }
         Ok(())
     }

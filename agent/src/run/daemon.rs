@@ -18,6 +18,7 @@ use crate::notify::{Notifier, Shared};
 use crate::observe::Observer;
 use crate::report::clock::{ClockMapping, monotonic_ns};
 
+use super::claims::Claims;
 use super::fast::Fast;
 use super::jobs::{Chain, Jobs};
 use super::keepalived;
@@ -146,6 +147,7 @@ impl Daemon {
             chain: Chain::default(),
             processes: BTreeMap::new(),
             unwritten: None,
+            claims: Claims::default(),
             unlogged: 0,
             version,
         };

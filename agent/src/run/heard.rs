@@ -1,9 +1,11 @@
 //! What the kernel programs tell of routers.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use keepfast_common::event::{Event, EventKind};
 use keepfast_common::wire::widen;
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::config::RouterId;
@@ -12,6 +14,7 @@ use crate::report::json::kind_name;
 use crate::report::words::sentence;
 
 use super::daemon::Daemon;
+use super::jobs::Outcome;
 use super::keepalived;
 use super::member::Member;
 
@@ -113,8 +116,28 @@ impl Daemon {
             claims.extend(claimed.map(|place| (member.id.clone(), place.clone())));
         }
         for (id, place) in claims {
-            self.announce(&id, &[place]);
             self.note(&id, event.time_ns, "address_claimed", &sentence(event));
+            let Some(member) = self.members.get_mut(&id) else {
+                continue;
+            };
+            if let Some(pause) = member.claims.claimed(&place, Instant::now()) {
+                let job = Box::pin(async move {
+                    sleep(pause).await;
+                    Outcome::AnswerClaims
+                });
+                self.jobs.push(id, job);
+            }
+        }
+    }
+
+    /// Says again that this host has the addresses that others have claimed, if it has.
+    pub(super) fn answer_claims(&mut self, id: &RouterId) {
+        let Some(member) = self.members.get_mut(id) else {
+            return;
+        };
+        let places = member.claims.answer(Instant::now());
+        if member.engine.published() == Some(Published::Primary) {
+            self.announce(id, &places);
         }
     }
 

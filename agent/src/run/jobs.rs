@@ -34,6 +34,8 @@ pub(super) enum Outcome {
     Told,
     /// So many addresses were announced, or what went wrong.
     Announced(Result<usize, String>),
+    /// The claims on a router's addresses are to be answered.
+    AnswerClaims,
     /// A signal was sent, or it was too late for one.
     Signalled,
 }

@@ -13,6 +13,7 @@ use crate::files::Dir;
 use crate::notify::Notifier;
 use crate::process::Process;
 
+use super::claims::Claims;
 use super::jobs::Chain;
 
 /// A router that is looked after.
@@ -30,6 +31,8 @@ pub(super) struct Member {
     pub(super) processes: BTreeMap<Program, Rc<Process>>,
     /// A state file that could not be written; it is tried again.
     pub(super) unwritten: Option<Published>,
+    /// Of its addresses, by others.
+    pub(super) claims: Claims,
     /// Events that could not be written into the log.
     pub(super) unlogged: u64,
     /// The configuration file of somebody else's keepalived, as it was read last.

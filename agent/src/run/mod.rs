@@ -17,7 +17,7 @@
 //!
 //! Reading order: [`daemon`] (what owns all) and [`perform`] (what engines decide);
 //! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`heard`],
-//! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`]; what is
+//! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
 //! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`].
 
 mod daemon;
@@ -31,6 +31,7 @@ mod processes;
 mod requests;
 mod ticks;
 
+mod claims;
 mod member;
 mod memory;
 mod plan;

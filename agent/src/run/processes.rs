@@ -134,6 +134,7 @@ impl Daemon {
                 info!(router = %id, "announced {count} addresses again");
             }
             Outcome::Announced(Err(why)) => warn!(router = %id, "announce addresses: {why}"),
+            Outcome::AnswerClaims => self.answer_claims(&id),
             Outcome::Signalled => {}
         }
     }

@@ -70,6 +70,10 @@ enum State {
         attempt: Attempt,
         first_advert_ns: Nanos,
         until: Nanos,
+        /// The old master lives.
+        wrong: bool,
+        /// When it was heard last, as far as that counts; 0: it was not.
+        contradicted_ns: Nanos,
     },
 }
 
@@ -115,6 +119,7 @@ impl Candidate {
                 }
             }
             Event::OldMasterHeard { heard_ns } => self.contradicted(moment, heard_ns, actions),
+            Event::Followed { by_old_master } => self.followed(moment, by_old_master, actions),
             Event::Tick | Event::HandOver | Event::GatewaySilent | Event::GatewayBack => {}
         }
         self.pass(moment, gateway_lost, actions);
@@ -257,15 +262,22 @@ impl Candidate {
                 since_verdict_ns: first_advert_ns.saturating_sub(attempt.verdict_ns),
             }),
         ]);
-        self.announcements = ANNOUNCE_AGAIN_NS
-            .iter()
-            .map(|delay| moment.now.saturating_add(*delay))
-            .collect();
+        self.announce_again(moment.now);
         self.state = State::Holding {
             attempt,
             first_advert_ns,
-            until: moment.now.saturating_add(moment.policy.down_ns),
+            // To come, even with adverts that are declared to come all the time.
+            until: moment.now.saturating_add(moment.policy.down_ns.max(MS)),
+            wrong: false,
+            contradicted_ns: 0,
         };
+    }
+
+    fn announce_again(&mut self, now: Nanos) {
+        self.announcements = ANNOUNCE_AGAIN_NS
+            .iter()
+            .map(|delay| now.saturating_add(*delay))
+            .collect();
     }
 
     /// This host's keepalived is not master any longer, or will not be: another one
@@ -295,12 +307,14 @@ impl Candidate {
             }
             (
                 State::Holding {
-                    first_advert_ns, ..
+                    first_advert_ns,
+                    wrong,
+                    ..
                 },
                 _,
             ) => {
                 let after_ns = moment.now.saturating_sub(*first_advert_ns);
-                let note = if master.is_some() && after_ns <= CONTESTED_NS {
+                let note = if master.is_some() && after_ns <= CONTESTED_NS && !*wrong {
                     Note::Wrong {
                         after_ns,
                         back_off_ns: self.back_off.begin(moment.now),
@@ -318,33 +332,77 @@ impl Candidate {
     }
 
     /// The old master was heard at `heard_ns`.
+    ///
+    /// keepalived has answered it already, by an advert that outranks it: it gives way
+    /// now, unless it does not hear this host. To give way to it at once could leave
+    /// nobody.
     fn contradicted(&mut self, moment: &Moment<'_>, heard_ns: Nanos, actions: &mut Vec<Action>) {
-        match &mut self.state {
-            State::TakingOver { contradicted, .. } => *contradicted = true,
+        let (attempt, after_ns, before_ns) = match &mut self.state {
+            State::TakingOver { contradicted, .. } => {
+                *contradicted = true;
+                return;
+            }
             State::Holding {
                 attempt,
                 first_advert_ns,
+                contradicted_ns,
                 ..
-            } if heard_ns > first_advert_ns.saturating_add(CROSSING_NS) => {
-                let attempt = *attempt;
+            } if heard_ns
+                > (*first_advert_ns)
+                    .max(*contradicted_ns)
+                    .saturating_add(CROSSING_NS) =>
+            {
+                let before_ns = std::mem::replace(contradicted_ns, heard_ns);
                 let after_ns = heard_ns.saturating_sub(*first_advert_ns);
-                match attempt.cause {
-                    Cause::Silence => {
-                        let back_off_ns = self.back_off.begin(moment.now);
-                        actions.push(Action::Note(Note::Wrong {
-                            after_ns,
-                            back_off_ns,
-                        }));
-                        self.announcements.clear();
-                        self.lower(actions);
-                        actions.push(Action::Yield(attempt.master));
-                        self.release(actions);
-                    }
-                    // It may well come back: who is master is keepalived's matter.
-                    Cause::Resignation => self.settle(actions),
-                }
+                (*attempt, after_ns, before_ns)
             }
-            _ => {}
+            _ => return,
+        };
+        if attempt.cause == Cause::Resignation {
+            // It may well come back: who is master is keepalived's matter.
+            self.settle(actions);
+        } else if before_ns == 0 {
+            self.was_wrong(moment, after_ns, actions);
+            actions.extend([Action::Announce, Action::TellPeer(attempt.master)]);
+            self.announce_again(moment.now);
+        } else {
+            actions.push(Action::Note(Note::Yields { after_ns }));
+            self.announcements.clear();
+            self.lower(actions);
+            actions.push(Action::Yield(attempt.master));
+            self.release(actions);
+        }
+    }
+
+    /// A backup has begun to probe this host.
+    fn followed(&mut self, moment: &Moment<'_>, by_old_master: bool, actions: &mut Vec<Action>) {
+        if moment.policy.mode != Mode::Armed || moment.snapshot.role != Role::Master {
+            return;
+        }
+        if let State::Holding {
+            attempt,
+            first_advert_ns,
+            ..
+        } = self.state
+        {
+            let after_ns = moment.now.saturating_sub(first_advert_ns);
+            // A host that died does not come back this soon.
+            if by_old_master && attempt.cause == Cause::Silence && after_ns <= CONTESTED_NS {
+                self.was_wrong(moment, after_ns, actions);
+            }
+        }
+        actions.push(Action::Announce);
+    }
+
+    /// The old master lives. Said once, and followed by one back-off.
+    fn was_wrong(&mut self, moment: &Moment<'_>, after_ns: Nanos, actions: &mut Vec<Action>) {
+        if let State::Holding { wrong, .. } = &mut self.state
+            && !std::mem::replace(wrong, true)
+        {
+            actions.push(Action::Note(Note::Wrong {
+                after_ns,
+                back_off_ns: self.back_off.begin(moment.now),
+            }));
         }
     }
 
@@ -393,9 +451,9 @@ impl Candidate {
                     self.release(actions);
                 }
             }
-            State::Holding { until, .. } if now >= until => {
+            State::Holding { until, wrong, .. } if now >= until => {
                 self.settle(actions);
-                actions.push(Action::Note(Note::Settled));
+                actions.push(Action::Note(Note::Settled { wrong }));
             }
             State::TakingOver { .. } | State::Holding { .. } => {}
         }

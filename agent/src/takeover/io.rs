@@ -169,6 +169,12 @@ pub enum Event {
         /// When.
         heard_ns: Nanos,
     },
+    /// A backup has begun to probe this host: it may have been master until now, and
+    /// have been the last one to announce the addresses.
+    Followed {
+        /// Whether it is the one whose place was taken.
+        by_old_master: bool,
+    },
     /// An operator wants another host to serve.
     HandOver,
     /// This host's gateway is lost. Told again when the number of heirs changes.

@@ -20,7 +20,10 @@
 //! | taking over | not master in time                | idle        | unlease, lower; back-off  |
 //! | taking over | another router is master          | idle        | unlease, lower            |
 //! | taking over | own keepalived is master          | holding     | keep, announce, tell peer |
-//! | holding     | the old master insists            | idle        | lower, yield; back-off    |
+//! | holding     | the old master is heard           | holding     | announce, tell peer;      |
+//! |             |                                   |             | back-off                  |
+//! | holding     | and once more                     | idle        | lower, yield              |
+//! | holding     | the old master follows at once    | holding     | announce; back-off        |
 //! | holding     | own keepalived loses              | idle        | lower, unlease            |
 //! | holding     | the down time passes              | idle        | lower                     |
 //!

@@ -43,13 +43,21 @@ pub enum Note {
         /// For how long nothing is tried now.
         back_off_ns: Nanos,
     },
+    /// The old master does not hear this host, or does not care.
+    Yields {
+        /// How long after the takeover.
+        after_ns: Nanos,
+    },
     /// This host is not master any longer.
     Lost {
         /// How long after the takeover.
         after_ns: Nanos,
     },
     /// The takeover is over and done.
-    Settled,
+    Settled {
+        /// Although the old master lives: it has given way.
+        wrong: bool,
+    },
     /// An armed router would take over now.
     WouldTakeOver {
         /// What it would be due to.
@@ -103,8 +111,9 @@ impl Note {
             Self::TookOver { .. } => "took_over",
             Self::Failed { .. } => "takeover_failed",
             Self::Wrong { .. } => "takeover_wrong",
+            Self::Yields { .. } => "takeover_yields",
             Self::Lost { .. } => "takeover_lost",
-            Self::Settled => "takeover_settled",
+            Self::Settled { .. } => "takeover_settled",
             Self::WouldTakeOver { .. } => "would_take_over",
             Self::WouldHaveMattered { .. } => "would_have_mattered",
             Self::WouldHaveBeenWrong { .. } => "would_have_been_wrong",
@@ -160,7 +169,16 @@ impl fmt::Display for Note {
                 "no longer master, {} after the takeover",
                 duration(after_ns)
             ),
-            Self::Settled => f.write_str("the old master gave no sign"),
+            Self::Yields { after_ns } => write!(
+                f,
+                "the old master does not give way, so this host does, {} after the takeover",
+                duration(after_ns)
+            ),
+            Self::Settled { wrong } => f.write_str(if wrong {
+                "the old master has given way"
+            } else {
+                "the old master gave no sign"
+            }),
             Self::WouldHaveMattered {
                 saved_ns: Some(saved_ns),
             } => write!(f, "{} would have been saved", duration(saved_ns)),

@@ -91,7 +91,7 @@ impl Dice {
     }
 
     fn event(&mut self, now: Nanos) -> Event {
-        match self.roll(14) {
+        match self.roll(15) {
             0 | 1 => Event::Suspect,
             2 | 3 => Event::Silent,
             4 => Event::Back,
@@ -106,6 +106,9 @@ impl Dice {
             },
             11 => Event::HandOver,
             12 => Event::GatewaySilent,
+            13 => Event::Followed {
+                by_old_master: self.once_in(2),
+            },
             _ => Event::GatewayBack,
         }
     }
