@@ -244,39 +244,3 @@ fn wait_event(daemon: &Daemon, name: &str) -> Value {
         .wait_event("r", 0, name, LIMIT, |event| event["event"] == name)
         .unwrap()
 }
-
-#[test]
-fn scratch_swap() -> Result<()> {
-    let topology = Topology::new(2)?;
-    let (first, second) = (Daemon::new("first")?, Daemon::new("second")?);
-    let more = std::env::var("KF_MORE").unwrap_or_default();
-    for (host, daemon) in topology.hosts.iter().zip([&first, &second]) {
-        armed(Declaration::plain(host), &more).apply(daemon)?;
-        if host.number == 1 {
-            daemon.wait_state("r", "primary", LIMIT)?;
-        }
-    }
-    let daemons = [&first, &second];
-    for round in 0..6 {
-        let (p, b) = (round % 2, 1 - round % 2);
-        session_up(daemons[b])?;
-        let prober = Prober::start(&topology.client, "10.0.0.1".parse()?)?;
-        let served = prober.wait_answers(200, LIMIT);
-        println!("round {round}: served {served:?}");
-        topology.hosts[p].cut()?;
-        daemons[b].wait_state("r", "primary", LIMIT)?;
-        std::thread::sleep(Duration::from_millis(500));
-        topology.hosts[p].restore()?;
-        daemons[p].wait_state("r", "backup", LIMIT)?;
-        std::thread::sleep(Duration::from_millis(500));
-        println!("round {round}: outage {:?}", prober.stop()?.outage().length());
-        if served.is_err() { break; }
-    }
-    for (n, daemon) in daemons.iter().enumerate() {
-        for event in daemon.events("r")? {
-            println!("{n} {} {} {}", event["monotonic_ns"], event["event"], event["detail"]);
-        }
-        println!("{}", daemon.show("r")?["fast_path"]);
-    }
-    Ok(())
-}
