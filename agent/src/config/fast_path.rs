@@ -59,8 +59,9 @@ pub enum Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sharing {
-    /// Those on one interface whose masters are at the same address.
+    /// Those on one interface whose masters are at the same hardware address.
     Interface,
-    /// Those of one namespace whose masters are the same host.
+    /// All whose masters are the same host, as its answers name it; one of their
+    /// interfaces is probed at full pace and speaks for the others.
     Host,
 }

@@ -12,13 +12,16 @@
 //! clock, signals -----------------/
 //! ```
 //!
+//! The fast path's thread ([`crate::fast`]) is told what it is to guard and tells what it
+//! did ([`fast`]).
+//!
 //! Ended by a signal, or killed, it leaves keepalived, addresses and all else as
 //! they are; the next one takes them up.
 //!
 //! Reading order: [`daemon`] (what owns all) and [`perform`] (what engines decide);
 //! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`heard`],
 //! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
-//! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`].
+//! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`].
 
 mod daemon;
 mod perform;
