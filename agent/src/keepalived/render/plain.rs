@@ -30,6 +30,10 @@ pub(super) fn render(
         lines.line("vrrp_higher_prio_send_advert true");
         // Where it is scheduled late, it raises its own priority, at most so far.
         lines.line("max_auto_priority 50");
+        if is_raised(router) {
+            // What is injected is worth nothing while it waits for a busy processor.
+            lines.line("vrrp_priority -20");
+        }
         if check.is_some() {
             lines.line("enable_script_security");
             lines.line("script_user root");
