@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::build_ebpf::{EbpfBuild, PRODUCER_SECTION};
 use crate::facts;
@@ -13,18 +13,26 @@ use crate::project::Project;
 /// Rebuilds the kernel programs beside the committed object and compares.
 ///
 /// # Errors
-/// When the objects differ; the error names each difference.
+/// When the objects differ, the error names each difference; or when the committed one
+/// does what older kernels refuse.
 pub(crate) fn check_ebpf(project: &Project) -> Result<()> {
     let path = project.committed_object();
     let committed = read(&path).context("run `cargo xtask build-ebpf` first")?;
     let scratch = project.target.join("ebpf/check.bpf.o");
     EbpfBuild::prepare(project)?.compile(&scratch)?;
     let rebuilt = read(&scratch)?;
+    let old = facts::read(&committed).with_context(|| format!("read {}", path.display()))?;
+    let calls = facts::calls_under_lock(&old);
+    ensure!(
+        calls.is_empty(),
+        "{} calls functions while it holds a lock, which Linux 6.1 refuses; inline them\n  {}",
+        path.display(),
+        calls.join("\n  ")
+    );
     if committed == rebuilt {
         step("the committed object is, byte for byte, what the source builds");
         return Ok(());
     }
-    let old = facts::read(&committed).with_context(|| format!("read {}", path.display()))?;
     let new = facts::read(&rebuilt).with_context(|| format!("read {}", scratch.display()))?;
     let differences = facts::differences(&old, &new);
     if differences.is_empty() {

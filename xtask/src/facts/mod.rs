@@ -8,10 +8,13 @@
 mod btf;
 mod btf_ext;
 mod elf;
+mod locks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
+
+pub(crate) use locks::calls_under_lock;
 
 /// The value of each fact by its name, such as `function observe in xdp`.
 pub(crate) type Facts = BTreeMap<String, String>;
