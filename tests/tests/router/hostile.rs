@@ -170,6 +170,11 @@ fn ten_files_that_declare_nothing_disturb_no_router() {
         daemon.declare("r", &good).unwrap();
         daemon.start().unwrap();
         wait_becomes(&daemon, 0, "primary");
+        // It may be primary by its addresses before its adverts are seen.
+        let is_told = |event: &serde_json::Value| event["event"] == "local_master";
+        daemon
+            .wait_event("r", 0, "its adverts", LIMIT, is_told)
+            .unwrap();
         let pids = crate::keepalived(&daemon, "r");
         let events = daemon.events("r").unwrap().len();
         let vrid = |wrong: &str| good.replace("vrid = 7", wrong);
