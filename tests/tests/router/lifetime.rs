@@ -171,7 +171,13 @@ fn a26_a_router_that_goes_twenty_times_leaves_nothing_each_time() {
              prefixes = [\"2001:db8:1::/64\"]\n\n[[child]]\nname = \"sleep\"\n\
              command = [\"/bin/sleep\", \"1000\"]\nrun = \"always\"\n"
         );
-        let before = configured(&host.namespace);
+        // The last interface gets its link-local address a little after it is up.
+        let before = wait::until("three link-local addresses", LIMIT, || {
+            let shown = configured(&host.namespace);
+            let count = shown.matches(" inet6 fe80::").count();
+            if count == 3 { Ok(shown) } else { Err(shown) }
+        })
+        .unwrap();
         let mut expected = None;
         for _ in 0..20 {
             declaration.apply(&daemon).unwrap();
