@@ -149,6 +149,7 @@ impl Daemon {
             unwritten: None,
             claims: Claims::default(),
             unlogged: 0,
+            resigned_ns: 0,
             version,
         };
         info!(router = %id, "declared");

@@ -18,6 +18,10 @@ use super::jobs::Outcome;
 use super::keepalived;
 use super::member::Member;
 
+/// For how long after this host resigned another primary is no wonder: keepalived answers
+/// the first advert of whoever follows before it gives way.
+const FOLLOWED_NS: u64 = 1_000_000_000;
+
 impl Daemon {
     /// Whether [`Self::attach_one`] has something to do.
     pub(super) fn must_attach(&self) -> bool {
@@ -79,6 +83,11 @@ impl Daemon {
             return;
         };
         self.note(id, event.time_ns, kind_name(kind), &sentence(event));
+        if kind == EventKind::LocalResigned
+            && let Some(member) = self.members.get_mut(id)
+        {
+            member.resigned_ns = event.time_ns;
+        }
         self.suspect_two_primaries(id, kind, event);
         if kind == EventKind::LocalStalled {
             let stopped = self.is_keepalived_stopped(id);
@@ -150,7 +159,8 @@ impl Daemon {
         }
         let suspicious = self.members.get(id).is_some_and(|member| {
             let preempts = member.managed().is_some_and(|it| it.vrrp.preempt);
-            member.engine.state() == State::Primary && !preempts
+            let followed = member.resigned_ns.saturating_add(FOLLOWED_NS);
+            member.engine.state() == State::Primary && !preempts && event.time_ns > followed
         });
         if suspicious {
             warn!(router = %id, "two primaries suspected: {}", sentence(event));

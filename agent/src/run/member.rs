@@ -35,6 +35,8 @@ pub(super) struct Member {
     pub(super) claims: Claims,
     /// Events that could not be written into the log.
     pub(super) unlogged: u64,
+    /// When this host resigned last, CLOCK_MONOTONIC nanoseconds; 0: never.
+    pub(super) resigned_ns: u64,
     /// The configuration file of somebody else's keepalived, as it was read last.
     pub(super) version: Option<FileVersion>,
 }

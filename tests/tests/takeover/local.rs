@@ -30,6 +30,7 @@ fn a_drained_router_goes_to_the_peer() {
         for daemon in [&pair.first, &pair.second] {
             assert_eq!(events(daemon, "handed_over").len(), 5);
             assert_eq!(events(daemon, "hand_over_failed").len(), 0);
+            assert_eq!(events(daemon, "dual_primary_suspected").len(), 0);
         }
     });
 }
