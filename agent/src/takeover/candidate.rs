@@ -14,8 +14,11 @@ const MS: Nanos = 1_000_000;
 /// How often a takeover that waits is decided again, at least.
 pub const AGAIN_NS: Nanos = MS;
 
-/// How long keepalived may take to become master.
+/// How long keepalived may take to become master, each time it is told to.
 pub const LIMIT_NS: Nanos = 50 * MS;
+
+/// How often it is told to: on a busy host it may be starved for longer than once.
+const TRIES: u8 = 4;
 
 /// Adverts of the old master within this time after this host's first one may have
 /// crossed it.
@@ -61,6 +64,8 @@ enum State {
     TakingOver {
         attempt: Attempt,
         forgery: Forgery,
+        /// How often it was.
+        tries: u8,
         /// The old master was heard meanwhile.
         contradicted: bool,
         until: Nanos,
@@ -434,17 +439,16 @@ impl Candidate {
             State::TakingOver {
                 attempt,
                 forgery,
+                tries,
                 contradicted,
                 until,
             } if now >= until => {
+                let again = tries < TRIES && !contradicted && self.can_follow(moment);
                 if moment.snapshot.role == Role::Master {
                     self.hold(moment, attempt, now, actions);
-                } else if forgery == Forgery::ZeroInterval
-                    && !contradicted
-                    && incapable(moment).is_none()
-                {
+                } else if let Some(forgery) = self.next_forgery(forgery).filter(|_| again) {
                     actions.push(Action::Note(Note::TriesAgain));
-                    self.inject(moment, attempt, Forgery::ShortThenZero, actions);
+                    self.inject(moment, attempt, forgery, tries + 1, actions);
                 } else {
                     let back_off_ns = self.back_off.begin(now);
                     actions.push(Action::Note(Note::Failed { back_off_ns }));
@@ -536,7 +540,7 @@ impl Candidate {
         } else {
             Forgery::ZeroInterval
         };
-        self.inject(moment, attempt, forgery, actions);
+        self.inject(moment, attempt, forgery, 1, actions);
         // What is said must not delay what is done.
         actions.push(Action::Note(Note::TakesOver {
             cause,
@@ -550,6 +554,7 @@ impl Candidate {
         moment: &Moment<'_>,
         attempt: Attempt,
         forgery: Forgery,
+        tries: u8,
         actions: &mut Vec<Action>,
     ) {
         actions.push(Action::Inject(forgery, attempt.master));
@@ -561,9 +566,30 @@ impl Candidate {
         self.state = State::TakingOver {
             attempt,
             forgery,
+            tries,
             contradicted: false,
             until: moment.now.saturating_add(limit),
         };
+    }
+
+    /// Whether keepalived may still become master: with leased addresses this host looks
+    /// like one that is no backup any longer.
+    const fn can_follow(&self, moment: &Moment<'_>) -> bool {
+        let snapshot = moment.snapshot;
+        let waits = matches!(snapshot.role, Role::Backup) || self.leased;
+        snapshot.keepalived_runs && snapshot.link_up && waits
+    }
+
+    /// What is injected where keepalived did not follow this one.
+    ///
+    /// Of version 2 the same again: keepalived that reads the raised priority after the
+    /// advert adds to its timer what the raise takes away (three intervals), and the
+    /// next advert makes good for that. Without a raise it would only begin its skew anew.
+    fn next_forgery(&self, forgery: Forgery) -> Option<Forgery> {
+        match forgery {
+            Forgery::ZeroInterval | Forgery::ShortThenZero => Some(Forgery::ShortThenZero),
+            Forgery::PriorityZero => self.raised.then_some(Forgery::PriorityZero),
+        }
     }
 
     /// Says it, unless it was said last.

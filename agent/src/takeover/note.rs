@@ -139,7 +139,7 @@ impl fmt::Display for Note {
                 cause,
                 since_loss_ns,
             } => write!(f, "{} after {cause}", duration(since_loss_ns)),
-            Self::TriesAgain => f.write_str("keepalived did not follow an interval of 0"),
+            Self::TriesAgain => f.write_str("keepalived has not followed yet"),
             Self::TookOver {
                 cause,
                 since_loss_ns,

@@ -316,18 +316,20 @@ fn where_another_backup_was_faster_a_takeover_is_given_up() {
 }
 
 #[test]
-fn where_keepalived_does_not_follow_the_other_way_is_tried_once() {
+fn where_keepalived_does_not_follow_the_other_way_is_tried_three_times() {
     let mut story = Story::new(policy(3));
     story.does(
         Event::Silent,
         &["raise 254", "inject Zero", "takeover_begins"],
     );
+    for tries in 1..4 {
+        story.due(
+            TOLD + tries * 50 * MS,
+            &["takeover_tries_again", "inject ShortThenZero 1"],
+        );
+    }
     story.due(
-        TOLD + 50 * MS,
-        &["takeover_tries_again", "inject ShortThenZero 1"],
-    );
-    story.due(
-        TOLD + 100 * MS,
+        TOLD + 200 * MS,
         &[
             "takeover_failed: keepalived did not become master in time; no takeover for 10 s",
             "raise 0",
@@ -348,6 +350,26 @@ fn where_keepalived_does_not_follow_the_other_way_is_tried_once() {
         Event::Tick,
         &["takeover_not_now: this host's keepalived is not backup"],
     );
+}
+
+/// keepalived may read the raised priority after the advert, and then waits for longer.
+#[test]
+fn of_version_2_it_is_told_again_if_its_priority_is_raised() {
+    let mut story = Story::new(policy(2));
+    story.does(
+        Event::Silent,
+        &[
+            "raise 254",
+            "lease",
+            "inject PriorityZero",
+            "takeover_begins",
+        ],
+    );
+    story.due(
+        TOLD + 50 * MS,
+        &["takeover_tries_again", "inject PriorityZero 1"],
+    );
+    story.takes_over(&["keep lease", "announce", "tell 1", "took_over"]);
 }
 
 #[test]
@@ -643,7 +665,10 @@ fn a_declaration_in_the_midst_of_a_takeover_changes_no_duty() {
         ..policy(2)
     });
     story.feed(declared, &[]);
-    story.due(TOLD + 50 * MS, &["takeover_failed", "unlease", "raise 0"]);
+    for tries in 1..4 {
+        story.due(TOLD + tries * 50 * MS, &["takeover_tries_again", "inject"]);
+    }
+    story.due(TOLD + 200 * MS, &["takeover_failed", "unlease", "raise 0"]);
 }
 
 #[test]
