@@ -143,6 +143,12 @@ impl Port {
         self.switch.run(|| link::Switch::new(&self.interface))
     }
 
+    /// The namespace of the switch that it is a port of.
+    #[must_use]
+    pub fn switch(&self) -> &Namespace {
+        &self.switch
+    }
+
     /// Takes the power away: nothing goes in or out and the far end has no carrier.
     ///
     /// # Errors

@@ -17,8 +17,18 @@ use serde_json::Value;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+#[path = "takeover/cluster.rs"]
+mod cluster;
+#[path = "takeover/oneway.rs"]
+mod oneway;
 #[path = "takeover/power.rs"]
 mod power;
+#[path = "takeover/returning.rs"]
+mod returning;
+#[path = "takeover/three.rs"]
+mod three;
+#[path = "takeover/wrong.rs"]
+mod wrong;
 
 #[path = "takeover/local.rs"]
 mod local;
@@ -43,6 +53,8 @@ fn alone(test: impl FnOnce()) {
         Need::Tool("keepalived"),
         Need::Tool("tcpdump"),
         Need::Tool("tshark"),
+        Need::Tool("nft"),
+        Need::Tool("arping"),
     ]) {
         return;
     }

@@ -70,7 +70,7 @@ fn session(
         if let Some(session) = kernel.session(own.number)? {
             answered_ns = session.answered_ns;
             if (session.vrid, session.family) == (router.guard.key.vrid, router.guard.key.family) {
-                router.stamps = session.stamps;
+                router.hear(session.stamps);
             }
         }
         if let Some(session) = kernel.session(speaker.number)? {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use keepfast_common::event::Party;
-use keepfast_common::wire::probe::{SENDER_ARMED, SENDER_GATEWAY, Stamps};
+use keepfast_common::wire::probe::{ROLE_MASTER, SENDER_ARMED, SENDER_GATEWAY, Stamps};
 use keepfast_common::wire::{Mac, widen};
 
 use crate::config::Mode;
@@ -102,6 +102,18 @@ impl Guarded {
     /// is silent that no backup is better.
     pub(super) fn has_gateway(&self) -> bool {
         self.gateways.is_empty() || self.gateways.iter().any(Questions::answers)
+    }
+
+    /// The peer has said this about the router. Its place in line, and the token, are
+    /// those that it was given by a master: one that resigns has none to give, and just
+    /// then they matter.
+    pub(super) const fn hear(&mut self, said: Stamps) {
+        let Stamps { rank, token, .. } = self.stamps;
+        self.stamps = said;
+        if said.role != ROLE_MASTER {
+            self.stamps.rank = rank;
+            self.stamps.token = token;
+        }
     }
 
     /// What its probes ask.

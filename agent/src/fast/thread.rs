@@ -9,6 +9,7 @@ use keepfast_common::event::{Event as Record, EventKind, Party};
 use keepfast_common::maps::RouterKey;
 use keepfast_common::session::{PHASE_SILENT, PHASE_SUSPECT};
 use keepfast_common::wire::Mac;
+use keepfast_common::wire::probe::Stamps;
 use keepfast_common::wire::vrrp::RESIGN;
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedSender;
@@ -554,7 +555,10 @@ impl Thread {
             return Ok(());
         };
         if let (Some(key), Some(wish)) = (wanted, router.wish()) {
-            router.peer = Some(key);
+            if router.peer.replace(key) != Some(key) {
+                // What the last one has said is not its word.
+                router.stamps = Stamps::NONE;
+            }
             self.sessions.join(key, id, router.question(), &wish, now);
         }
         let guards = router.guard.fast_path.mode != Mode::Off

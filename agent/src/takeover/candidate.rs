@@ -312,6 +312,7 @@ impl Candidate {
             }
             (
                 State::Holding {
+                    attempt,
                     first_advert_ns,
                     wrong,
                     ..
@@ -319,7 +320,8 @@ impl Candidate {
                 _,
             ) => {
                 let after_ns = moment.now.saturating_sub(*first_advert_ns);
-                let note = if master.is_some() && after_ns <= CONTESTED_NS && !*wrong {
+                let lives = master.is_some_and(|master| master.is(&attempt.master));
+                let note = if lives && after_ns <= CONTESTED_NS && !*wrong {
                     Note::Wrong {
                         after_ns,
                         back_off_ns: self.back_off.begin(moment.now),

@@ -520,15 +520,16 @@ fn each_wrong_takeover_doubles_the_back_off() {
 
 #[test]
 fn a_role_that_is_lost_at_once_was_taken_wrongly() {
-    for (after, note, back_off) in [
-        (50 * MS, "takeover_wrong", 10 * SECOND),
-        (51 * MS, "takeover_lost", 0),
+    for (after, to, note, back_off) in [
+        (50 * MS, 1, "takeover_wrong", 10 * SECOND),
+        (51 * MS, 1, "takeover_lost", 0),
+        (50 * MS, 3, "takeover_lost", 0),
     ] {
         let mut story = Story::holding(policy(3));
         story.now += 10 * MS;
         story.does(Event::Tick, &["announce"]);
         story.now += after - 10 * MS;
-        story.becomes_backup_of(1);
+        story.becomes_backup_of(to);
         story.does(Event::MasterChanged, &[note, "raise 0"]);
         let expected = if back_off == 0 {
             0
