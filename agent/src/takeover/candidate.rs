@@ -14,11 +14,14 @@ const MS: Nanos = 1_000_000;
 /// How often a takeover that waits is decided again, at least.
 pub const AGAIN_NS: Nanos = MS;
 
-/// How long keepalived may take to become master, each time it is told to.
+/// How long keepalived may take to become master before it is told once more.
 pub const LIMIT_NS: Nanos = 50 * MS;
 
-/// How often it is told to: on a busy host it may be starved for longer than once.
-const TRIES: u8 = 4;
+/// The same of version 2 with a raised priority, whose skew is 8 ms.
+const RAISED_LIMIT_NS: Nanos = 20 * MS;
+
+/// How long it is told again and again: on a busy host it may be starved.
+const PATIENCE_NS: Nanos = 200 * MS;
 
 /// Adverts of the old master within this time after this host's first one may have
 /// crossed it.
@@ -64,8 +67,6 @@ enum State {
     TakingOver {
         attempt: Attempt,
         forgery: Forgery,
-        /// How often it was.
-        tries: u8,
         /// The old master was heard meanwhile.
         contradicted: bool,
         until: Nanos,
@@ -441,16 +442,16 @@ impl Candidate {
             State::TakingOver {
                 attempt,
                 forgery,
-                tries,
                 contradicted,
                 until,
             } if now >= until => {
-                let again = tries < TRIES && !contradicted && self.can_follow(moment);
+                let patient = now < attempt.verdict_ns.saturating_add(PATIENCE_NS);
+                let again = patient && !contradicted && self.can_follow(moment);
                 if moment.snapshot.role == Role::Master {
                     self.hold(moment, attempt, now, actions);
                 } else if let Some(forgery) = self.next_forgery(forgery).filter(|_| again) {
                     actions.push(Action::Note(Note::TriesAgain));
-                    self.inject(moment, attempt, forgery, tries + 1, actions);
+                    self.inject(moment, attempt, forgery, actions);
                 } else {
                     let back_off_ns = self.back_off.begin(now);
                     actions.push(Action::Note(Note::Failed { back_off_ns }));
@@ -542,7 +543,7 @@ impl Candidate {
         } else {
             Forgery::ZeroInterval
         };
-        self.inject(moment, attempt, forgery, 1, actions);
+        self.inject(moment, attempt, forgery, actions);
         // What is said must not delay what is done.
         actions.push(Action::Note(Note::TakesOver {
             cause,
@@ -556,19 +557,17 @@ impl Candidate {
         moment: &Moment<'_>,
         attempt: Attempt,
         forgery: Forgery,
-        tries: u8,
         actions: &mut Vec<Action>,
     ) {
         actions.push(Action::Inject(forgery, attempt.master));
-        let limit = if moment.policy.version == 2 && !self.raised {
-            LIMIT_NS.saturating_add(moment.policy.skew_ns())
-        } else {
-            LIMIT_NS
+        let limit = match (moment.policy.version, self.raised) {
+            (2, true) => RAISED_LIMIT_NS,
+            (2, false) => LIMIT_NS.saturating_add(moment.policy.skew_ns()),
+            _ => LIMIT_NS,
         };
         self.state = State::TakingOver {
             attempt,
             forgery,
-            tries,
             contradicted: false,
             until: moment.now.saturating_add(limit),
         };

@@ -17,7 +17,7 @@
 //! | deciding    | [`decision`]: not now             | idle        |                           |
 //! | deciding    | [`decision`]: take over           | taking over | raise, lease, inject      |
 //! | taking over | not master in time                | taking over | inject once more          |
-//! | taking over | not master after four times       | idle        | unlease, lower; back-off  |
+//! | taking over | not master after 200 ms           | idle        | unlease, lower; back-off  |
 //! | taking over | another router is master          | idle        | unlease, lower            |
 //! | taking over | own keepalived is master          | holding     | keep, announce, tell peer |
 //! | holding     | the old master is heard           | holding     | announce, tell peer;      |

@@ -366,7 +366,7 @@ fn of_version_2_it_is_told_again_if_its_priority_is_raised() {
         ],
     );
     story.due(
-        TOLD + 50 * MS,
+        TOLD + 20 * MS,
         &["takeover_tries_again", "inject PriorityZero 1"],
     );
     story.takes_over(&["keep lease", "announce", "tell 1", "took_over"]);
@@ -666,8 +666,8 @@ fn a_declaration_in_the_midst_of_a_takeover_changes_no_duty() {
         ..policy(2)
     });
     story.feed(declared, &[]);
-    for tries in 1..4 {
-        story.due(TOLD + tries * 50 * MS, &["takeover_tries_again", "inject"]);
+    for tries in 1..10 {
+        story.due(TOLD + tries * 20 * MS, &["takeover_tries_again", "inject"]);
     }
     story.due(TOLD + 200 * MS, &["takeover_failed", "unlease", "raise 0"]);
 }

@@ -78,8 +78,12 @@ fn nothing_forged_leaves(declare: impl Fn(&Host) -> Declaration) {
             host.restore().unwrap();
         }
     }
-    let took = [&pair.first, &pair.second].map(|daemon| events(daemon, "took_over").len());
-    assert_eq!(took, [4, 4]);
+    let daemons = [&pair.first, &pair.second];
+    let took = wait::until("eight takeovers", LIMIT, || {
+        let took = daemons.map(|daemon| events(daemon, "took_over").len());
+        (took == [4, 4]).then_some(took).ok_or(format!("{took:?}"))
+    })
+    .unwrap();
     let [ha, inner, outer] = captures.map(|capture| capture.stop().unwrap());
     let adverts = check_adverts(&ha, &dark);
     println!("{adverts} adverts during {took:?} takeovers, none forged");
