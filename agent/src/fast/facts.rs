@@ -5,6 +5,7 @@ use keepfast_common::event::{Party, same_mac};
 use keepfast_common::session;
 use keepfast_common::track::VirtualRouter;
 use keepfast_common::wire::probe::{SENDER_ARMED, SENDER_GATEWAY};
+use keepfast_common::wire::vrrp::RESIGN;
 
 use crate::engine::Nanos;
 use crate::kernel::FastKernel;
@@ -24,6 +25,8 @@ pub(super) fn read(
         .router(&router.guard.key)?
         .unwrap_or(VirtualRouter::UNKNOWN);
     let master = (known.master.heard_ns != 0).then_some(known.master);
+    let rival = known.rival;
+    let rival = (rival.heard_ns != 0 && rival.priority != RESIGN).then_some(rival);
     let role = if known.own_active != 0 {
         Role::Master
     } else if router.facts.backup {
@@ -41,6 +44,7 @@ pub(super) fn read(
         keepalived_runs: router.facts.keepalived_runs,
         link_up: router.facts.link_up,
         master,
+        rival,
         session,
         sign_of_life_ns,
         witness_ns: witness_ns(kernel, router)?,

@@ -449,6 +449,9 @@ impl Candidate {
                 let again = patient && !contradicted && self.can_follow(moment);
                 if moment.snapshot.role == Role::Master {
                     self.hold(moment, attempt, now, actions);
+                } else if moment.snapshot.is_taken() {
+                    actions.push(Action::Note(Note::NotNow(Reason::AnotherMaster)));
+                    self.release(actions);
                 } else if let Some(forgery) = self.next_forgery(forgery).filter(|_| again) {
                     actions.push(Action::Note(Note::TriesAgain));
                     self.inject(moment, attempt, forgery, actions);

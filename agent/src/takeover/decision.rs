@@ -11,7 +11,8 @@
 //! |             | keepalived does not run                           | not now             |
 //! |             | the own link is down                              | not now             |
 //! |             | no master is known                                | not now             |
-//! |             | another router is master than at the loss         | not now             |
+//! |             | another router is master than at the loss, or     | not now             |
+//! |             | advertises since the master did                   |                     |
 //! | silence     | the session is with somebody else                 | not now             |
 //! | silence     | the session is down                               | not now             |
 //! | silence     | the session has not learnt enough                 | not now             |
@@ -165,7 +166,7 @@ pub fn decide(moment: &Moment<'_>, occasion: &Occasion, restraint: &Restraint) -
     let (Some(master), Some(lost)) = (snapshot.master, occasion.master) else {
         return Verdict::NotNow(Reason::NoMaster);
     };
-    if master.local != 0 || !master.is(&lost) {
+    if master.local != 0 || !master.is(&lost) || snapshot.is_taken() {
         return Verdict::NotNow(Reason::AnotherMaster);
     }
     if occasion.cause == Cause::Silence

@@ -50,6 +50,7 @@ pub(super) fn silence() -> Snapshot {
         keepalived_runs: true,
         link_up: true,
         master: Some(other(1, LOSS - 300 * MS)),
+        rival: None,
         session: Session {
             phase: Phase::Silent,
             is_of_master: true,

@@ -108,7 +108,10 @@ pub struct Snapshot {
     pub link_up: bool,
     /// The master, or the last one; `None`: none was heard yet.
     pub master: Option<Party>,
-    /// The session with it.
+    /// Another host that advertises although the master, or the last one, outranks it;
+    /// its priority is not 0. `None`: none was heard yet.
+    pub rival: Option<Party>,
+    /// The session with the master.
     pub session: Session,
     /// When anything of the session's peer was seen last: a probe, an answer, an
     /// advert.
@@ -126,6 +129,15 @@ impl Snapshot {
     #[must_use]
     pub fn other_master(&self) -> Option<Party> {
         self.master.filter(|master| master.local == 0)
+    }
+
+    /// Whether another host than the master has advertised since that did: it has taken
+    /// the master's place already.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        let heard_ns = |party: Option<Party>| party.map_or(0, |party| party.heard_ns);
+        self.rival.is_some_and(|rival| rival.local == 0)
+            && heard_ns(self.rival) > heard_ns(self.master)
     }
 }
 

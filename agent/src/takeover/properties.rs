@@ -86,6 +86,10 @@ impl Dice {
             7 => facts.witness_ns = self.past(now),
             8 => facts.rank = self.roll(3) as u32,
             9 => facts.heirs = self.roll(2) as u32,
+            10 => {
+                let rival = other(self.roll(3) as u8, self.past(now));
+                facts.rival = (!self.once_in(3)).then_some(rival);
+            }
             _ => {}
         }
     }

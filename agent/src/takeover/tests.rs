@@ -316,6 +316,26 @@ fn where_another_backup_was_faster_a_takeover_is_given_up() {
 }
 
 #[test]
+fn another_backup_counts_even_where_the_dead_master_outranks_it() {
+    let mut story = Story::new(policy(3));
+    story.facts.rank = 1;
+    story.facts.rival = Some(other(2, LOSS - 300 * MS));
+    story.does(
+        Event::Silent,
+        &["takeover_waits: a better-ranked", "solicit 1"],
+    );
+    story.now += 4 * MS;
+    story.facts.rival = Some(other(2, LOSS - 299 * MS));
+    story.does(Event::Tick, &["takeover_not_now: another router is master"]);
+
+    let mut story = Story::new(policy(3));
+    story.does(Event::Silent, &["raise 254", "inject", "takeover_begins"]);
+    story.facts.rival = Some(other(2, TOLD + MS));
+    let expected = ["takeover_not_now: another router is master", "raise 0"];
+    story.due(TOLD + 50 * MS, &expected);
+}
+
+#[test]
 fn where_keepalived_does_not_follow_the_other_way_is_tried_three_times() {
     let mut story = Story::new(policy(3));
     story.does(
