@@ -148,8 +148,6 @@ pub struct Declaration {
     pub vrid: u8,
     /// The priority.
     pub priority: u8,
-    /// Whether it takes the role back from a router of lower priority.
-    pub preempt: bool,
     /// Between two adverts.
     pub interval: Duration,
     /// Further keys of its `[vrrp]` table.
@@ -201,7 +199,6 @@ impl Declaration {
             own_address: format!("169.254.192.{vrid}/18"),
             vrid,
             priority: 100,
-            preempt: false,
             interval: Duration::from_millis(100),
             vrrp: String::new(),
             addresses: Vec::new(),
@@ -263,7 +260,6 @@ impl Declaration {
             vrid,
             priority,
             vrrp,
-            preempt,
             keys,
             ..
         } = self;
@@ -271,7 +267,7 @@ impl Declaration {
         let mut toml = format!(
             "id = \"{id}\"\nnamespace = \"{namespace}\"\nprofile = \"{profile}\"\n{keys}\n\
              [vrrp]\ninterface = \"{HA}\"\naddresses = [\"{own_address}\"]\nvrid = {vrid}\n\
-             priority = {priority}\npreempt = {preempt}\nadvert_interval = \"{interval}ms\"\n{vrrp}"
+             priority = {priority}\nadvert_interval = \"{interval}ms\"\n{vrrp}"
         );
         for (interface, address) in &self.addresses {
             write!(

@@ -20,28 +20,24 @@ use std::time::Duration;
 
 #[path = "takeover/cluster.rs"]
 mod cluster;
+#[path = "takeover/local.rs"]
+mod local;
 #[path = "takeover/oneway.rs"]
 mod oneway;
+#[path = "takeover/peer.rs"]
+mod peer;
 #[path = "takeover/power.rs"]
 mod power;
 #[path = "takeover/returning.rs"]
 mod returning;
+#[path = "takeover/safety.rs"]
+mod safety;
+#[path = "takeover/shadow.rs"]
+mod shadow;
 #[path = "takeover/three.rs"]
 mod three;
 #[path = "takeover/wrong.rs"]
 mod wrong;
-
-#[path = "takeover/local.rs"]
-mod local;
-
-#[path = "takeover/peer.rs"]
-mod peer;
-
-#[path = "takeover/shadow.rs"]
-mod shadow;
-
-#[path = "takeover/safety.rs"]
-mod safety;
 
 /// How long something may take that is not a takeover.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -1,6 +1,7 @@
 //! A router on two hosts or more, between which frames can be lost, and who has its addresses.
 
 use crate::{LIMIT, events, wait_session};
+use anyhow::Context;
 use lab::addresses::Addresses;
 use lab::clock::monotonic_ns;
 use lab::daemon::Daemon;
@@ -74,18 +75,6 @@ impl Cluster {
         self.wait_sessions(primary);
     }
 
-    /// Cuts a host's power, or gives it back.
-    pub(crate) fn power(&self, host: usize, on: bool) {
-        let host = &self.topology.hosts[host];
-        for port in [&host.ha, &host.inner, &host.outer] {
-            if on {
-                port.restore().unwrap();
-            } else {
-                port.cut().unwrap();
-            }
-        }
-    }
-
     /// Has all ports of a host lose these frames.
     pub(crate) fn lose(&mut self, host: usize, frames: &[(Way, &str)]) {
         for fault in &mut self.faults[host] {
@@ -119,7 +108,7 @@ impl Cluster {
             [owner] => Ok(owner),
             ref owners => Err(format!("{owners:?}")),
         });
-        let owner = owner.unwrap_or_else(|error| panic!("{error:#}\n{}", self.told()));
+        let owner = owner.with_context(|| self.told()).unwrap();
         assert_eq!(self.asked(), [self.mac(owner)], "{}", self.told());
         owner
     }
@@ -201,7 +190,7 @@ impl Cluster {
             seen if seen >= count => Ok(()),
             seen => Err(seen.to_string()),
         });
-        waited.unwrap_or_else(|error| panic!("{error:#}\n{}", self.told()));
+        waited.with_context(|| self.told()).unwrap();
     }
 
     /// How often the primary address came to a host since `from_ns`.

@@ -37,7 +37,7 @@ fn exactly_one_of_two_backups_takes_over() {
             wait_ranks(&cluster, &others);
             let client = cluster.client();
             let cut_ns = monotonic_ns().unwrap();
-            cluster.power(primary, false);
+            cluster.topology.hosts[primary].cut().unwrap();
             outages.push(outage(client));
             // Longer than the other one would have waited for.
             thread::sleep(Duration::from_millis(500));
@@ -49,7 +49,7 @@ fn exactly_one_of_two_backups_takes_over() {
             assert_eq!(heirs.len(), 1, "round {round}:\n{}", cluster.told());
             assert_eq!(masters, heirs, "round {round}:\n{}", cluster.told());
             assert!(overlaps[round] <= OVERLAP, "round {round}: {overlaps:?}");
-            cluster.power(primary, true);
+            cluster.topology.hosts[primary].restore().unwrap();
             primary = heirs[0];
             assert_eq!(cluster.wait_one_owner(LIMIT), primary);
             // Its priority is what it was again.

@@ -56,7 +56,7 @@ fn take_wrongly(cluster: &mut Cluster, primary: usize, why: Why) -> Duration {
 fn forced(preempt: bool, rounds: usize) -> Vec<Duration> {
     let mut cluster = Cluster::start(2, |host| Declaration {
         priority: if host.number == 1 { 150 } else { 100 },
-        preempt,
+        vrrp: format!("preempt = {preempt}\n"),
         ..fast(host, "mode = \"armed\"")
     });
     let mut primary = 0;
