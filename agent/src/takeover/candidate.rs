@@ -531,7 +531,9 @@ impl Candidate {
             actions.push(Action::Raise(RAISED));
         }
         let old = policy.version == 2;
-        if old && policy.raise && policy.lease {
+        // From a master that lives the service moves without a gap.
+        let early = old || cause == Cause::Resignation;
+        if early && policy.raise && policy.lease {
             self.leased = true;
             actions.push(Action::Lease);
         }

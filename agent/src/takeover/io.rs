@@ -34,8 +34,9 @@ pub struct Policy {
     pub witness: bool,
     /// Whether keepalived's priority can be raised.
     pub raise: bool,
-    /// Whether addresses may be added before keepalived does; done in version 2
-    /// only, and only if the priority can be raised.
+    /// Whether addresses may be added before keepalived does; done where keepalived
+    /// needs a while (version 2) or the old master serves still (it resigned), and
+    /// only if the priority can be raised.
     pub lease: bool,
     /// Whether a living master can be made to advertise: not where adverts are
     /// authenticated by a header that cannot be forged.

@@ -584,11 +584,12 @@ fn a_resignation_needs_no_silence_and_its_author_may_come_back() {
         },
         &[
             "raise 254",
+            "lease",
             "inject ZeroInterval 1",
             "takeover_begins: 500 us after the master's resignation",
         ],
     );
-    story.takes_over(&["announce", "tell 1", "took_over"]);
+    story.takes_over(&["keep lease", "announce", "tell 1", "took_over"]);
     story.now += 9 * MS;
     story.does(
         Event::OldMasterHeard {
@@ -755,7 +756,7 @@ fn after_a_hand_over_for_its_gateway_a_router_takes_none_until_that_is_back() {
         &["takeover_not_now: this host handed over for want of a gateway"],
     );
     story.does(Event::GatewayBack, &[]);
-    story.does(resigned, &["raise 254", "inject", "takeover_begins"]);
+    story.does(resigned, &["raise 254", "lease", "inject", "takeover_begins"]);
 }
 
 #[test]
@@ -767,7 +768,7 @@ fn a_router_that_could_not_hand_over_is_not_restrained() {
     story.becomes_backup_of(3);
     story.does(Event::MasterChanged, &[]);
     let resigned = Event::Resigned { at_ns: story.now };
-    story.does(resigned, &["raise 254", "inject", "takeover_begins"]);
+    story.does(resigned, &["raise 254", "lease", "inject", "takeover_begins"]);
 }
 
 #[test]
@@ -789,5 +790,5 @@ fn a_backup_does_nothing_about_its_gateway() {
     story.facts.heirs = 1;
     story.does(Event::GatewaySilent, &[]);
     let resigned = Event::Resigned { at_ns: story.now };
-    story.does(resigned, &["raise 254", "inject", "takeover_begins"]);
+    story.does(resigned, &["raise 254", "lease", "inject", "takeover_begins"]);
 }
