@@ -756,7 +756,10 @@ fn after_a_hand_over_for_its_gateway_a_router_takes_none_until_that_is_back() {
         &["takeover_not_now: this host handed over for want of a gateway"],
     );
     story.does(Event::GatewayBack, &[]);
-    story.does(resigned, &["raise 254", "lease", "inject", "takeover_begins"]);
+    story.does(
+        resigned,
+        &["raise 254", "lease", "inject", "takeover_begins"],
+    );
 }
 
 #[test]
@@ -768,7 +771,10 @@ fn a_router_that_could_not_hand_over_is_not_restrained() {
     story.becomes_backup_of(3);
     story.does(Event::MasterChanged, &[]);
     let resigned = Event::Resigned { at_ns: story.now };
-    story.does(resigned, &["raise 254", "lease", "inject", "takeover_begins"]);
+    story.does(
+        resigned,
+        &["raise 254", "lease", "inject", "takeover_begins"],
+    );
 }
 
 #[test]
@@ -790,5 +796,8 @@ fn a_backup_does_nothing_about_its_gateway() {
     story.facts.heirs = 1;
     story.does(Event::GatewaySilent, &[]);
     let resigned = Event::Resigned { at_ns: story.now };
-    story.does(resigned, &["raise 254", "lease", "inject", "takeover_begins"]);
+    story.does(
+        resigned,
+        &["raise 254", "lease", "inject", "takeover_begins"],
+    );
 }

@@ -2,6 +2,7 @@
 //! two primaries or none when the agent dies in the midst of it.
 
 use super::*;
+use crate::cluster::rounds;
 use lab::capture::{Capture, Recording};
 use lab::clock::monotonic_ns;
 use lab::segment::{BRIDGE, Segment};
@@ -241,9 +242,12 @@ fn sweep(
     outages
 }
 
-/// Every half millisecond, until all is over.
-fn moments() -> impl Iterator<Item = Duration> {
-    (0..=30).map(|step| step * Duration::from_micros(500))
+/// So many moments from the cut until all is over; KEEPFAST_MOMENTS=31 is every half
+/// millisecond.
+fn moments(usual: usize) -> impl Iterator<Item = Duration> {
+    let count = rounds("KEEPFAST_MOMENTS", usual);
+    let step = Duration::from_millis(15) / u32::try_from(count - 1).unwrap();
+    (0..count).map(move |number| step * u32::try_from(number).unwrap())
 }
 
 const SWIFT: &str = "mode = \"armed\"\nmultiplier = 4";
@@ -254,7 +258,7 @@ fn an_agent_that_is_killed_while_it_takes_over_leaves_one_primary() {
         let declare = |host: &Host| fast_path(Declaration::plain(host), SWIFT);
         // Three intervals of 100 ms and the skew, as seen on a busy machine.
         let limit = Duration::from_millis(1_000);
-        let outages = sweep(declare, moments(), limit, Duration::ZERO);
+        let outages = sweep(declare, moments(11), limit, Duration::ZERO);
         median("killed, version 3", outages);
     });
 }
@@ -269,7 +273,7 @@ fn one_of_version_2_leaves_one_primary_too() {
             ..fast(host, SWIFT)
         };
         let limit = Duration::from_millis(4_500);
-        let outages = sweep(declare, moments(), limit, Duration::from_secs(5));
+        let outages = sweep(declare, moments(5), limit, Duration::from_secs(5));
         median("killed, version 2", outages);
     });
 }
