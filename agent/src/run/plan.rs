@@ -206,6 +206,8 @@ fn attached_obstacle(instance: &read::Instance) -> Option<String> {
         "the password of somebody else's keepalived is not known"
     } else if !instance.unicast_peers.is_empty() {
         "adverts go to single peers (unicast_peer)"
+    } else if instance.synchronised {
+        "it changes its state together with others (vrrp_sync_group)"
     } else if instance.own_interface {
         "keepalived advertises on an interface of its own (use_vmac)"
     } else if instance.addresses.is_empty() {

@@ -22,6 +22,7 @@ pub(super) fn instances(statements: &[Statement], mut notes: Vec<String>) -> Res
     let mut globals = Globals::default();
     for statement in statements {
         match statement.keyword() {
+            "vrrp_sync_group" => globals.synchronise(statement),
             "global_defs" => {
                 for statement in &statement.block {
                     globals.take(statement, &mut notes);
@@ -43,9 +44,21 @@ struct Globals {
     version: Option<u8>,
     interface: Option<InterfaceName>,
     namespace: Option<String>,
+    /// Names of instances in groups of several.
+    synchronised: Vec<String>,
 }
 
 impl Globals {
+    /// Takes the members of a group, which are keywords of its block, or words on one line.
+    fn synchronise(&mut self, group: &Statement) {
+        let lists = group.block.iter().filter(|it| it.keyword() == "group");
+        let lines = lists.flat_map(|list| &list.block);
+        let names: Vec<String> = lines.flat_map(|line| &line.words).cloned().collect();
+        if names.len() > 1 {
+            self.synchronised.extend(names);
+        }
+    }
+
     fn take(&mut self, statement: &Statement, notes: &mut Vec<String>) {
         let taken = understood(statement).and_then(|()| {
             match statement.keyword() {
@@ -216,6 +229,9 @@ impl Draft {
             unicast_peers: self.unicast_peers,
             track_interfaces: self.track_interfaces,
             own_interface: self.own_interface,
+            synchronised: statement
+                .value()
+                .is_some_and(|name| globals.synchronised.iter().any(|it| it == name)),
             notes: self.notes,
             interface,
         })

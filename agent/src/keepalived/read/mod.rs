@@ -60,6 +60,8 @@ pub struct Instance {
     /// Whether keepalived makes an interface of its own for it (`use_vmac`,
     /// `use_ipvlan`).
     pub own_interface: bool,
+    /// Whether it changes its state together with others (`vrrp_sync_group`).
+    pub synchronised: bool,
     /// What was not understood, each with file and line.
     pub notes: Vec<String>,
 }

@@ -108,6 +108,7 @@ fn what_instances_say_is_read_and_the_rest_skipped() {
         unicast_peers: Vec::new(),
         track_interfaces: Vec::new(),
         own_interface: false,
+        synchronised: true,
         notes: Vec::new(),
     };
     let one = Instance {
@@ -132,6 +133,7 @@ fn what_instances_say_is_read_and_the_rest_skipped() {
         unicast_peers: vec!["192.0.2.2".parse().unwrap(), "192.0.2.3".parse().unwrap()],
         track_interfaces: vec!["eth1".parse().unwrap(), "eth2".parse().unwrap()],
         own_interface: true,
+        synchronised: true,
         ..two.clone()
     };
     assert_eq!(found, [two, one]);
