@@ -150,22 +150,10 @@ fn step(slot: *mut HoldingSlot, step: impl FnOnce(&mut Holding)) -> u64 {
 
 #[inline(always)]
 fn arm(place: &Place, slot: *mut HoldingSlot, deadline_ns: u64) {
-    let map = (&raw const HOLDINGS).cast_mut().cast::<c_void>();
     // SAFETY: the element is one of this map and lives as long as the program runs.
-    let armed = unsafe {
-        timer::arm(
-            map,
-            &raw mut (*slot).timer,
-            &raw const (*slot).armed_ns,
-            deadline_ns,
-            expired,
-        )
-    };
-    if !armed {
-        // The next frame tries again.
-        // SAFETY: the element lives as long as this program runs.
-        unsafe { (*slot).armed_ns = 0 };
-        place.count(Counter::TimerFailed);
+    unsafe {
+        let (timer, noted_ns) = (&raw mut (*slot).timer, &raw mut (*slot).armed_ns);
+        timer::arm(place, &HOLDINGS, timer, noted_ns, deadline_ns, expired);
     }
 }
 

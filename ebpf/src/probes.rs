@@ -385,22 +385,10 @@ fn report(place: &Place, session: u32, kinds: u32, now: u64) {
 
 #[inline(always)]
 fn arm(place: &Place, slot: *mut SessionSlot, deadline_ns: u64) {
-    let map = (&raw const SESSIONS).cast_mut().cast::<c_void>();
     // SAFETY: the element is one of this map and lives as long as the program runs.
-    let armed = unsafe {
-        timer::arm(
-            map,
-            &raw mut (*slot).timer,
-            &raw const (*slot).armed_ns,
-            deadline_ns,
-            expired,
-        )
-    };
-    if !armed {
-        // The next probe finds the deadline passed.
-        // SAFETY: the element lives as long as this program runs.
-        unsafe { (*slot).armed_ns = 0 };
-        place.count(Counter::TimerFailed);
+    unsafe {
+        let (timer, noted_ns) = (&raw mut (*slot).timer, &raw mut (*slot).armed_ns);
+        timer::arm(place, &SESSIONS, timer, noted_ns, deadline_ns, expired);
     }
 }
 

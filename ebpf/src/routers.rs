@@ -184,22 +184,17 @@ fn step(slot: *mut RouterSlot, step: impl FnOnce(&mut VirtualRouter)) -> u64 {
 
 #[inline(always)]
 fn arm(place: &Place, slot: *mut RouterSlot, deadline_ns: u64) {
-    let map = (&raw const VIRTUAL_ROUTERS).cast_mut().cast::<c_void>();
     // SAFETY: the element is one of this map and lives as long as the program runs.
-    let armed = unsafe {
+    unsafe {
+        let (timer, noted_ns) = (&raw mut (*slot).timer, &raw mut (*slot).armed_ns);
         timer::arm(
-            map,
-            &raw mut (*slot).timer,
-            &raw const (*slot).armed_ns,
+            place,
+            &VIRTUAL_ROUTERS,
+            timer,
+            noted_ns,
             deadline_ns,
             expired,
-        )
-    };
-    if !armed {
-        // The next frame tries again.
-        // SAFETY: the element lives as long as this program runs.
-        unsafe { (*slot).armed_ns = 0 };
-        place.count(Counter::TimerFailed);
+        );
     }
 }
 

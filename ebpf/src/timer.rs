@@ -3,6 +3,9 @@ use core::ffi::c_void;
 use aya_ebpf::bindings::bpf_timer;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
+use keepfast_common::counter::Counter;
+
+use crate::count::Place;
 
 /// The clock of the timers and of all times in the maps.
 const CLOCK_MONOTONIC: u64 = 1;
@@ -13,7 +16,8 @@ const TRIES: u32 = 4;
 /// What the kernel runs when a timer expires: map, key, value.
 pub(crate) type Callback = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_void) -> i32;
 
-/// Arms the timer of a map element for `deadline_ns`; false where the kernel refuses.
+/// Arms the timer of a map element for `deadline_ns`. Where the kernel refuses, that is
+/// counted, and the deadline noted no longer: whoever comes next tries again.
 ///
 /// Any CPU may arm at any time: the initialisation happens once and is busy for
 /// all others. Whoever arms has noted the deadline in the element under its lock
@@ -24,7 +28,29 @@ pub(crate) type Callback = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c
 /// `timer` and `noted_ns`, where the deadline is noted, must belong to an element
 /// of `map` that lives while this program runs.
 #[inline(always)]
-pub(crate) unsafe fn arm(
+pub(crate) unsafe fn arm<M>(
+    place: &Place,
+    map: &'static M,
+    timer: *mut bpf_timer,
+    noted_ns: *mut u64,
+    deadline_ns: u64,
+    callback: Callback,
+) {
+    let map = core::ptr::from_ref(map).cast_mut().cast::<c_void>();
+    // SAFETY: as the caller promises.
+    unsafe {
+        if !try_arm(map, timer, noted_ns, deadline_ns, callback) {
+            *noted_ns = 0;
+            place.count(Counter::TimerFailed);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for [`arm`].
+#[inline(always)]
+unsafe fn try_arm(
     map: *mut c_void,
     timer: *mut bpf_timer,
     noted_ns: *const u64,
