@@ -66,11 +66,20 @@ impl Cluster {
     /// Has a host forget its back-off, which would last for minutes soon: starts its agent anew,
     /// and waits until that and the backup are ready for a takeover from `primary`.
     pub(crate) fn restart(&mut self, host: usize, primary: usize) {
-        let before = self.count(host, "local_master");
+        let watched = |daemon: &Daemon| daemon.messages().matches("INFO watching ").count();
+        let before = watched(&self.daemons[host]);
+        let masters = self.count(host, "local_master");
         self.daemons[host].restart().unwrap();
+        // While it begins to watch an interface it hears nothing of what goes on.
+        wait::until("three watched interfaces", LIMIT, || {
+            match watched(&self.daemons[host]) - before {
+                3 => Ok(()),
+                other => Err(other.to_string()),
+            }
+        })
+        .unwrap();
         if host == primary {
-            // All its interfaces are watched by then.
-            self.wait_count(host, "local_master", before + 1);
+            self.wait_count(host, "local_master", masters + 1);
         }
         self.wait_sessions(primary);
     }
