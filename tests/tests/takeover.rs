@@ -5,7 +5,6 @@
 //! printed.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-#![expect(clippy::panic, reason = "a test stops at the first surprise")]
 
 use lab::daemon::Daemon;
 use lab::leftovers::Snapshot;
