@@ -18,7 +18,8 @@ use crate::takeover::{Action, Forgery, Note};
 use super::guarded::Guarded;
 use super::home::Home;
 use super::order::Guard;
-use super::sessions::{PeerKey, Sessions};
+use super::peer::PeerKey;
+use super::sessions::Sessions;
 
 /// How long an address lives that keepalived has not taken for its own yet: an agent
 /// that is started anew within it finds and keeps, or removes, what the dead one has

@@ -71,13 +71,19 @@ fn session(
         .and_then(|key| Some((key, sessions.get(&key)?, sessions.speaker(&key)?)));
     if let Some((key, own, speaker)) = peers {
         found.is_of_master = master.is_some_and(|master| same_mac(&master.mac, &key.mac));
-        if let Some(session) = kernel.session(own.number)? {
+        let session = kernel.session(own.number)?;
+        if let Some(session) = &session {
             answered_ns = session.answered_ns;
             if (session.vrid, session.family) == (router.guard.key.vrid, router.guard.key.family) {
                 router.hear(session.stamps);
             }
         }
-        if let Some(session) = kernel.session(speaker.number)? {
+        let session = if speaker.number == own.number {
+            session
+        } else {
+            kernel.session(speaker.number)?
+        };
+        if let Some(session) = session {
             found.phase = phase(session.phase);
             found.first_unanswered_ns = session.first_ns;
             answered_ns = answered_ns.max(session.answered_ns);

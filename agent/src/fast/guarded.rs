@@ -11,9 +11,9 @@ use crate::engine::Nanos;
 use crate::takeover::{Action, Takeover};
 
 use super::order::{Facts, Guard};
+use super::peer::{PeerKey, Wish};
 use super::probe::Question;
 use super::questions::Questions;
-use super::sessions::{PeerKey, Wish};
 
 /// How often it is looked for adverts of the one whose place was taken.
 pub(super) const LOOK_NS: Nanos = 2_000_000;

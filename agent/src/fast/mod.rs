@@ -11,18 +11,24 @@
 //!
 //! Reading order: [`order`] (what it is told and tells), [`thread`] (the loop),
 //! [`guarded`] (one router), [`facts`] and [`act`] (what that reads and does),
-//! [`sessions`] (whom it probes, and how often), [`questions`] (asking at the pace of
+//! [`sessions`] (whom it probes, and how often: [`peer`], [`budget`], [`schedule`],
+//! [`leaders`], [`multiplier`]), [`questions`] (asking at the pace of
 //! tens of milliseconds), [`probe`], [`home`] (its sockets in a namespace), [`clock`],
 //! [`status`] (what operators see), [`standing`] (how it is scheduled).
 
 mod act;
+mod budget;
 mod clock;
 mod facts;
 mod guarded;
 mod home;
+mod leaders;
+mod multiplier;
 pub mod order;
+mod peer;
 mod probe;
 mod questions;
+mod schedule;
 mod sessions;
 pub mod standing;
 mod status;

@@ -10,113 +10,49 @@
 //!
 //! All sessions together have a budget: with more of them, each is asked less often,
 //! and that is told.
+//!
+//! Here is what the kernel programs are told and asked; what follows from it is
+//! decided by [`super::peer`], [`super::budget`] and [`super::leaders`].
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
-use std::net::Ipv4Addr;
 
 use anyhow::Result;
-use keepfast_common::session::{
-    Judgement, PHASE_DOWN, PHASE_SILENT, PHASE_SUSPECT, PHASE_UP, Session,
-};
-use keepfast_common::wire::Mac;
+use keepfast_common::session::{Judgement, PHASE_DOWN, PHASE_SILENT, PHASE_SUSPECT};
 
-use crate::config::{RouterId, Sharing};
+use crate::config::RouterId;
 use crate::engine::Nanos;
 use crate::kernel::FastKernel;
 
+use super::budget::Budget;
 use super::home::Home;
+use super::leaders::{Candidate, led};
+use super::peer::{Peer, PeerKey, User, Wish};
 use super::probe::{ProbeFrame, Question};
+use super::schedule::Schedule;
 
 const SECOND: Nanos = 1_000_000_000;
-
-/// Probes of all sessions together, in a second.
-pub(super) const BUDGET: u64 = 20_000;
 
 /// How long answers must come before silence means anything.
 const LEARN_NS: Nanos = SECOND;
 
-/// How often one is probed that has not answered for [`PATIENCE_NS`].
-const SLOW_NS: Nanos = SECOND / 10;
-
-/// How often one is probed that another one speaks for.
-const LED_NS: Nanos = SECOND;
-
 /// How long one is probed at full pace that does not answer.
 const PATIENCE_NS: Nanos = SECOND;
 
-/// The multiplier to begin with, where it follows the peer: what virtual machines
-/// need, which stop for milliseconds.
-const FIRST_MULTIPLIER: u8 = 10;
-const LEAST_MULTIPLIER: u8 = 3;
-const MOST_MULTIPLIER: u8 = 40;
+/// One that is led is looked at each so many reviews.
+const LED_REVIEWS: u32 = 10;
 
-/// How long a multiplier that could be less stays; then it is less by one.
-const RELAX_NS: Nanos = 60 * SECOND;
+/// A probe leaves early by up to this part of its interval where the thread is awake
+/// anyway: far less than what makes it one that left out of time.
+const EARLY: Nanos = 8;
 
-/// A peer on an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct PeerKey {
-    pub(super) netns: u32,
-    pub(super) ifindex: u32,
-    pub(super) mac: Mac,
-}
-
-/// What a router wants of its session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wish {
-    pub(super) interval_ns: Nanos,
-    /// `None`: it follows the peer.
-    pub(super) multiplier: Option<u8>,
-    /// This host's hardware address there.
-    pub(super) mac: Mac,
-    /// This host's address there.
-    pub(super) own: Ipv4Addr,
-    pub(super) sharing: Sharing,
-}
-
-/// A session.
-#[derive(Debug)]
-pub(super) struct Peer {
+/// A session whose peer does not answer any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Missed {
     pub(super) number: u32,
-    users: Vec<(RouterId, Question)>,
-    next_user: usize,
-    frame: ProbeFrame,
-    sequence: u32,
-    wish: Wish,
-    /// As the budget allows.
-    interval_ns: Nanos,
-    multiplier: u8,
-    relaxed_ns: Nanos,
-    due: Nanos,
-    /// At full pace; else [`SLOW_NS`].
-    brisk: bool,
-    pub(super) since_ns: Nanos,
-    judged: Option<Judgement>,
-    /// The one that speaks for it.
-    leader: Option<PeerKey>,
-}
-
-impl Peer {
-    /// Between two probes, nanoseconds.
-    pub(super) const fn interval_ns(&self) -> Nanos {
-        self.interval_ns
-    }
-
-    pub(super) const fn multiplier(&self) -> u8 {
-        self.multiplier
-    }
-
-    fn pace(&self) -> Nanos {
-        if self.leader.is_some() {
-            LED_NS
-        } else if self.brisk {
-            self.interval_ns
-        } else {
-            SLOW_NS.max(self.interval_ns)
-        }
-    }
+    /// For long enough.
+    pub(super) silent: bool,
 }
 
 /// All sessions.
@@ -124,8 +60,10 @@ impl Peer {
 pub(super) struct Sessions {
     peers: BTreeMap<PeerKey, Peer>,
     by_number: HashMap<u32, PeerKey>,
-    due: BTreeSet<(Nanos, PeerKey)>,
+    due: Schedule<PeerKey>,
+    budget: Budget,
     last_number: u32,
+    reviews: u32,
     /// Keyed by the system's randomness: what it makes of a number nobody can guess.
     secret: RandomState,
     nonces: u64,
@@ -134,7 +72,7 @@ pub(super) struct Sessions {
 impl Sessions {
     /// When the next probe is to leave.
     pub(super) fn deadline(&self) -> Option<Nanos> {
-        self.due.first().map(|(due, _)| *due)
+        self.due.first().map(|(due, _)| due)
     }
 
     pub(super) fn get(&self, key: &PeerKey) -> Option<&Peer> {
@@ -158,7 +96,7 @@ impl Sessions {
         let own = self.peers.get(key).filter(|peer| peer.leader.is_none());
         let led = self.peers.values().filter(|peer| peer.leader == Some(*key));
         let users = own.into_iter().chain(led).flat_map(|peer| &peer.users);
-        users.map(|(id, _)| id.clone()).collect()
+        users.map(|user| user.id.clone()).collect()
     }
 
     /// A router probes a peer from now on, or asks it something else than before.
@@ -170,123 +108,140 @@ impl Sessions {
         wish: &Wish,
         now: Nanos,
     ) {
-        let number = self.last_number + 1;
-        let due = &mut self.due;
-        let by_number = &mut self.by_number;
-        let last_number = &mut self.last_number;
-        let peer = self.peers.entry(key).or_insert_with(|| {
-            *last_number = number;
-            by_number.insert(number, key);
-            due.insert((now, key));
-            Peer {
-                number,
-                users: Vec::new(),
-                next_user: 0,
-                frame: ProbeFrame::new(key.mac, wish.mac, wish.own, number),
-                sequence: 0,
-                wish: wish.clone(),
-                interval_ns: wish.interval_ns,
-                multiplier: wish.multiplier.unwrap_or(FIRST_MULTIPLIER),
-                relaxed_ns: now,
-                due: now,
-                brisk: true,
-                since_ns: now,
-                judged: None,
-                leader: None,
+        let is_new = !self.peers.contains_key(&key);
+        if is_new {
+            self.last_number += 1;
+            self.by_number.insert(self.last_number, key);
+            self.due.set(key, now);
+        }
+        let number = self.last_number;
+        let peer = self
+            .peers
+            .entry(key)
+            .or_insert_with(|| Peer::new(number, &key, wish, now));
+        match peer.users.iter_mut().find(|user| user.id == *id) {
+            // Asked again and again, mostly about the same.
+            Some(user) if user.question == question && user.wish == *wish => return,
+            Some(user) => {
+                user.question = question;
+                user.wish = wish.clone();
             }
-        });
-        if peer.wish != *wish {
-            peer.frame = ProbeFrame::new(key.mac, wish.mac, wish.own, peer.number);
-            peer.multiplier = wish.multiplier.unwrap_or(peer.multiplier);
-            peer.wish = wish.clone();
+            None => peer.users.push(User {
+                id: id.clone(),
+                question,
+                wish: wish.clone(),
+            }),
         }
-        match peer.users.iter_mut().find(|(user, _)| user == id) {
-            Some((_, asked)) => *asked = question,
-            None => peer.users.push((id.clone(), question)),
+        if peer.heed(&key, now) || is_new {
+            self.share_budget();
         }
-        self.share_budget();
     }
 
-    /// A router probes a peer no longer; the last one ends the session.
+    /// A router probes a peer no longer; the last one ends the session, unless that
+    /// speaks for others.
     pub(super) fn leave(
         &mut self,
         key: &PeerKey,
         id: &RouterId,
+        now: Nanos,
         kernel: &mut FastKernel,
     ) -> Result<()> {
         let Some(peer) = self.peers.get_mut(key) else {
             return Ok(());
         };
-        peer.users.retain(|(user, _)| user != id);
+        peer.users.retain(|user| user.id != *id);
         if !peer.users.is_empty() {
+            if peer.heed(key, now) {
+                self.share_budget();
+            }
             return Ok(());
         }
-        let (due, number) = (peer.due, peer.number);
-        for led in self.peers.values_mut() {
-            if led.leader == Some(*key) {
-                led.leader = None;
-            }
+        if self.leads(key) {
+            // Until others are led by another one: a silence goes for all of them.
+            return Ok(());
         }
-        self.due.remove(&(due, *key));
-        self.by_number.remove(&number);
-        self.peers.remove(key);
+        self.end(key, kernel)
+    }
+
+    fn leads(&self, key: &PeerKey) -> bool {
+        self.peers.values().any(|it| it.leader == Some(*key))
+    }
+
+    fn end(&mut self, key: &PeerKey, kernel: &mut FastKernel) -> Result<()> {
+        let Some(peer) = self.peers.remove(key) else {
+            return Ok(());
+        };
+        self.due.remove(*key);
+        self.by_number.remove(&peer.number);
         self.share_budget();
-        kernel.end_session(number)
+        kernel.end_session(peer.number)?;
+        // It may have been the last that kept it.
+        match peer.leader {
+            Some(leader) if self.is_left(&leader) => self.end(&leader, kernel),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is there for no router, its own or another's.
+    fn is_left(&self, key: &PeerKey) -> bool {
+        let unused = |peer: &Peer| peer.users.is_empty();
+        self.peers.get(key).is_some_and(unused) && !self.leads(key)
     }
 
     /// By how much all are asked less often than they should be; 1: not.
     pub(super) fn stretch(&self) -> f64 {
-        (self.wanted() as f64 / BUDGET as f64).max(1.0)
-    }
-
-    fn wanted(&self) -> u64 {
-        let rate = |peer: &Peer| match peer.leader {
-            Some(_) => SECOND / LED_NS,
-            None => SECOND / peer.wish.interval_ns.max(1),
-        };
-        self.peers.values().map(rate).sum()
+        self.budget.stretch()
     }
 
     fn share_budget(&mut self) {
-        let wanted = self.wanted();
+        self.budget = Budget::of(self.peers.values().map(Peer::wanted_pace));
         for peer in self.peers.values_mut() {
-            let stretched = peer.wish.interval_ns.saturating_mul(wanted) / BUDGET;
-            peer.interval_ns = peer.wish.interval_ns.max(stretched);
+            peer.interval_ns = self.budget.interval(peer.wish.interval_ns);
         }
     }
 
-    /// Sends the probes that are due at `now`. One that the system does not send is
-    /// not missed: the kernel programs count what leaves.
+    /// Sends the probes that are due at `now`, or soon. One that the system does not
+    /// send is not missed: the kernel programs count what leaves.
     pub(super) fn send(
         &mut self,
         now: Nanos,
         homes: &BTreeMap<u32, Home>,
         kernel: &mut FastKernel,
     ) -> Result<()> {
-        while let Some((due, key)) = self.due.first().copied()
-            && due <= now
-        {
-            self.due.remove(&(due, key));
-            self.nonces += 1;
-            let nonce = self.secret.hash_one(self.nonces);
+        // What is due next can wait.
+        if self.deadline().is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        while let Some((due, key)) = self.due.first() {
             let Some(peer) = self.peers.get_mut(&key) else {
+                self.due.remove(key);
                 continue;
             };
-            let next = due.saturating_add(peer.pace());
+            let pace = peer.pace();
+            if due > now.saturating_add(peer.interval_ns / EARLY) {
+                break;
+            }
+            let next = due.saturating_add(pace);
             // Those that were missed are not made up for.
-            peer.due = if next <= now {
-                now.saturating_add(peer.pace())
-            } else {
-                next
-            };
-            self.due.insert((peer.due, key));
+            let missed = next <= now;
+            self.due.set(
+                key,
+                if missed {
+                    now.saturating_add(pace)
+                } else {
+                    next
+                },
+            );
+            self.nonces += 1;
+            let nonce = self.secret.hash_one(self.nonces);
+            let multiplier = peer.multiplier.get();
             let judgement = Judgement {
                 interval_ns: peer.interval_ns,
                 learn_ns: LEARN_NS,
                 netns: key.netns,
                 ifindex: key.ifindex,
-                multiplier: peer.multiplier,
-                suspect_after: (peer.multiplier / 3).saturating_sub(1),
+                multiplier,
+                suspect_after: (multiplier / 3).saturating_sub(1),
                 reserved: [0; 6],
             };
             if peer.judged != Some(judgement) {
@@ -294,8 +249,8 @@ impl Sessions {
                 peer.judged = Some(judgement);
             }
             peer.next_user = (peer.next_user + 1) % peer.users.len().max(1);
-            if let Some((_, question)) = peer.users.get(peer.next_user) {
-                peer.frame.ask(question);
+            if let Some(user) = peer.users.get(peer.next_user) {
+                peer.frame.ask(&user.question);
             }
             peer.sequence = peer.sequence.wrapping_add(1);
             peer.frame.number(peer.sequence, nonce);
@@ -307,11 +262,18 @@ impl Sessions {
     }
 
     /// Looks at how all sessions are: those that do not answer are probed at leisure,
-    /// and multipliers follow.
-    pub(super) fn review(&mut self, now: Nanos, kernel: &FastKernel) -> Result<()> {
-        let mut leaders: BTreeMap<u64, PeerKey> = BTreeMap::new();
-        let mut led: BTreeMap<PeerKey, PeerKey> = BTreeMap::new();
+    /// multipliers follow, and leaders are chosen. Returns those that speak for
+    /// themselves and do not answer.
+    pub(super) fn review(&mut self, now: Nanos, kernel: &mut FastKernel) -> Result<Vec<Missed>> {
+        self.reviews = self.reviews.wrapping_add(1);
+        let mut missed = Vec::new();
+        let mut changed = false;
         for (key, peer) in &mut self.peers {
+            // One that is led is asked so seldom that there is nothing new.
+            let rests = peer.number.wrapping_add(self.reviews) % LED_REVIEWS != 0;
+            if peer.leader.is_some() && rests {
+                continue;
+            }
             let Some(session) = kernel.session(peer.number)? else {
                 continue;
             };
@@ -320,31 +282,55 @@ impl Sessions {
             let brisk = !idle || now < since.saturating_add(PATIENCE_NS);
             if brisk && !peer.brisk {
                 // Not only when the slow one would have been.
-                self.due.remove(&(peer.due, *key));
-                peer.due = now;
-                self.due.insert((now, *key));
+                self.due.set(*key, now);
             }
+            changed |= brisk != peer.brisk;
             peer.brisk = brisk;
-            if peer.wish.multiplier.is_none() && peer.leader.is_none() {
-                follow(peer, &session, now);
+            peer.note(&session);
+            if peer.leader.is_some() {
+                continue;
             }
-            // One that is silent goes on to speak for the others, which it was made for.
-            let speaks =
-                peer.leader.is_none() && matches!(session.phase, PHASE_SUSPECT | PHASE_SILENT);
-            let shares = peer.wish.sharing == Sharing::Host && session.stamps.host != 0;
-            if shares && (session.phase == PHASE_UP || speaks) {
-                let leader = *leaders.entry(session.stamps.host).or_insert(*key);
-                if leader != *key {
-                    led.insert(*key, leader);
-                }
+            if peer.wish.multiplier.is_none() {
+                let worst_ns = session.worst_ns.max(session.worst_before_ns);
+                peer.multiplier.follow(worst_ns, peer.interval_ns, now);
+            }
+            let silent = session.phase == PHASE_SILENT;
+            if silent || session.phase == PHASE_SUSPECT {
+                let number = peer.number;
+                missed.push(Missed { number, silent });
             }
         }
-        self.lead(&led, now);
-        Ok(())
+        changed |= self.lead(now);
+        if changed {
+            self.share_budget();
+        }
+        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
+        for key in keys {
+            if self.is_left(&key) {
+                self.end(&key, kernel)?;
+            }
+        }
+        Ok(missed)
     }
 
-    /// Has these led by those, and all others speak for themselves.
-    fn lead(&mut self, led: &BTreeMap<PeerKey, PeerKey>, now: Nanos) {
+    /// Chooses those that speak for others; whether these are others than before.
+    fn lead(&mut self, now: Nanos) -> bool {
+        let leaders: BTreeSet<PeerKey> = self.peers.values().filter_map(|it| it.leader).collect();
+        let candidate = |(key, peer): (&PeerKey, &Peer)| {
+            let (host, voice) = peer.seen?;
+            Some(Candidate {
+                key: *key,
+                host,
+                leads: leaders.contains(key),
+                used: !peer.users.is_empty(),
+                voice,
+            })
+        };
+        let candidates: Vec<Candidate<PeerKey>> = self.peers.iter().filter_map(candidate).collect();
+        if candidates.is_empty() && leaders.is_empty() {
+            return false;
+        }
+        let led = led(&candidates);
         let mut changed = false;
         for (key, peer) in &mut self.peers {
             let leader = led.get(key).copied();
@@ -355,14 +341,10 @@ impl Sessions {
             peer.leader = leader;
             if leader.is_none() {
                 // At full pace at once.
-                self.due.remove(&(peer.due, *key));
-                peer.due = now;
-                self.due.insert((now, *key));
+                self.due.set(*key, now);
             }
         }
-        if changed {
-            self.share_budget();
-        }
+        changed
     }
 
     /// The word of an heir that has taken over, to `peer`.
@@ -371,21 +353,5 @@ impl Sessions {
         frame.ask(question);
         frame.taken(token);
         frame
-    }
-}
-
-/// The multiplier follows the worst delay seen: up at once, down by one a minute.
-fn follow(peer: &mut Peer, session: &Session, now: Nanos) {
-    let worst = session.worst_ns.max(session.worst_before_ns);
-    let needed = worst.div_ceil(peer.interval_ns.max(1)).saturating_add(2);
-    let needed = u8::try_from(needed)
-        .unwrap_or(MOST_MULTIPLIER)
-        .clamp(LEAST_MULTIPLIER, MOST_MULTIPLIER);
-    if needed >= peer.multiplier {
-        peer.multiplier = needed;
-        peer.relaxed_ns = now;
-    } else if now >= peer.relaxed_ns.saturating_add(RELAX_NS) {
-        peer.multiplier -= 1;
-        peer.relaxed_ns = now;
     }
 }

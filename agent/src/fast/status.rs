@@ -12,7 +12,7 @@ use crate::report::words;
 use crate::takeover::{Phase, Role, Snapshot};
 
 use super::guarded::Guarded;
-use super::sessions::{Peer, PeerKey};
+use super::peer::{Peer, PeerKey};
 
 /// In the words of the control socket.
 pub(super) fn status(
@@ -44,6 +44,8 @@ pub(super) fn status(
         fields.insert("peer".to_owned(), json!(words::mac(&key.mac)));
         fields.insert("interval_us".to_owned(), json!(peer.interval_ns() / 1_000));
         fields.insert("multiplier".to_owned(), json!(peer.multiplier()));
+        // Probed seldom: another session with the same host speaks for it.
+        fields.insert("led".to_owned(), json!(peer.is_led()));
     }
     if let Some(session) = session {
         let worst = session.worst_ns.max(session.worst_before_ns);

@@ -1,13 +1,13 @@
 //! The loop: probes first, then what the kernel tells, what is ordered, what is due.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
 use keepfast_common::event::{Event as Record, EventKind, Party};
 use keepfast_common::maps::RouterKey;
-use keepfast_common::session::{PHASE_SILENT, PHASE_SUSPECT};
 use keepfast_common::wire::Mac;
 use keepfast_common::wire::probe::Stamps;
 use keepfast_common::wire::vrrp::RESIGN;
@@ -20,15 +20,16 @@ use crate::engine::Nanos;
 use crate::kernel::FastKernel;
 use crate::observe::router_of;
 use crate::report::clock::monotonic_ns;
-use crate::takeover::{Action, Event, Input, Role, Snapshot};
+use crate::takeover::{Action, Event, Input, Phase, Role, Snapshot};
 
 use super::Report;
 use super::clock::{Bell, Clock};
 use super::guarded::{Guarded, LOOK_NS, nanos};
 use super::home::Home;
 use super::order::{Guard, Order, Told};
+use super::peer::PeerKey;
 use super::questions::{Finding, Questions};
-use super::sessions::{PeerKey, Sessions};
+use super::sessions::{Missed, Sessions};
 use super::{act, facts};
 
 const MS: Nanos = 1_000_000;
@@ -36,8 +37,9 @@ const MS: Nanos = 1_000_000;
 /// How often sessions and routers are looked at without an event: one may be lost.
 const REVIEW_NS: Nanos = 100 * MS;
 
-/// How often it is said how the routers are.
-const REPORT_NS: Nanos = 250 * MS;
+/// How many routers are looked at each time, in turn: with a thousand of them that is to
+/// take next to nothing. What is urgent is told by an event or a session.
+const LOOKS: usize = 20;
 
 /// For how long probes must be in vain before the master's keepalived is asked instead.
 const UNPROBED_NS: Nanos = 1_000 * MS;
@@ -78,7 +80,8 @@ pub(super) struct Thread {
     due: BTreeSet<(Nanos, RouterId)>,
     sessions: Sessions,
     review_at: Nanos,
-    report_at: Nanos,
+    /// The router that was looked at last.
+    looked_at: Option<RouterId>,
     lateness: Lateness,
     ends: bool,
 }
@@ -107,7 +110,7 @@ impl Thread {
             due: BTreeSet::new(),
             sessions: Sessions::default(),
             review_at: 0,
-            report_at: 0,
+            looked_at: None,
             lateness: Lateness::default(),
             ends: false,
         })
@@ -146,10 +149,6 @@ impl Thread {
         if !self.routers.is_empty() && now >= self.review_at {
             self.review_at = now + REVIEW_NS;
             self.review(now)?;
-        }
-        if !self.routers.is_empty() && now >= self.report_at {
-            self.report_at = now + REPORT_NS;
-            self.publish(now)?;
         }
         Ok(())
     }
@@ -566,6 +565,10 @@ impl Thread {
             && snapshot.other_master().is_some();
         let in_vain = guards
             && router.guard.policy.solicit
+            && !matches!(
+                snapshot.session.phase,
+                Phase::Learning | Phase::Up | Phase::Suspect
+            )
             && facts::is_unprobed(&self.kernel, &self.sessions, router, now)?
             && self.sessions_age(id, now) >= UNPROBED_NS;
         let Some(router) = self.routers.get_mut(id) else {
@@ -593,52 +596,65 @@ impl Thread {
             return Ok(());
         };
         match router.peer.take() {
-            Some(key) => self.sessions.leave(&key, id, &mut self.kernel),
+            Some(key) => {
+                let now = monotonic_ns()?;
+                self.sessions.leave(&key, id, now, &mut self.kernel)
+            }
             None => Ok(()),
         }
     }
 
-    /// Looks at everything without an event.
+    /// Looks at everything without an event: sessions all, routers in turn.
     fn review(&mut self, now: Nanos) -> Result<()> {
-        self.sessions.review(now, &self.kernel)?;
-        let ids: Vec<RouterId> = self.routers.keys().cloned().collect();
-        for id in ids {
-            self.choose_peer(&id, now)?;
-            self.make_up_for_loss(&id)?;
-            self.look_for_followers(&id, now)?;
+        for missed in self.sessions.review(now, &mut self.kernel)? {
+            for id in self.sessions.users(missed.number) {
+                self.make_up_for_loss(&id, missed)?;
+            }
         }
+        let ids = self.next_routers();
+        for id in &ids {
+            self.choose_peer(id, now)?;
+            self.look_for_followers(id, now)?;
+        }
+        self.publish(&ids, now)?;
+        self.looked_at = ids.last().cloned();
         Ok(())
     }
 
-    /// A session is silent, and the event of it was lost: the engine takes a second one
-    /// for the same silence calmly.
-    fn make_up_for_loss(&mut self, id: &RouterId) -> Result<()> {
-        let peer = self.routers.get(id).and_then(|router| router.peer);
-        let Some(peer) = peer.and_then(|key| self.sessions.speaker(&key)) else {
-            return Ok(());
-        };
-        let phase = self
-            .kernel
-            .session(peer.number)?
-            .map(|session| session.phase);
-        let idle = self
-            .routers
-            .get(id)
-            .is_some_and(|router| router.takeover.as_str() == "idle");
-        match phase {
-            Some(PHASE_SUSPECT) if idle => self.happened(id, Event::Suspect),
-            Some(PHASE_SILENT) if idle => self.happened(id, Event::Silent),
-            _ => Ok(()),
-        }
+    /// The routers whose turn it is.
+    fn next_routers(&self) -> Vec<RouterId> {
+        let after = self.looked_at.as_ref().map_or(Unbounded, Excluded);
+        let rest = self.routers.range((after, Unbounded));
+        // Then from the beginning, none twice.
+        let ids = rest.chain(&self.routers).map(|(id, _)| id);
+        ids.take(LOOKS.min(self.routers.len())).cloned().collect()
     }
 
-    /// Says how the routers are, unless somebody reads it right now.
-    fn publish(&mut self, now: Nanos) -> Result<()> {
+    /// A session does not answer, and the event of it was lost: the engine takes a
+    /// second one for the same silence calmly.
+    fn make_up_for_loss(&mut self, id: &RouterId, missed: Missed) -> Result<()> {
+        let router = self.routers.get(id);
+        if router.is_none_or(|router| router.takeover.as_str() != "idle") {
+            return Ok(());
+        }
+        let event = if missed.silent {
+            Event::Silent
+        } else {
+            Event::Suspect
+        };
+        self.happened(id, event)
+    }
+
+    /// Says how these routers are, unless somebody reads it right now.
+    fn publish(&mut self, ids: &[RouterId], now: Nanos) -> Result<()> {
         let report = Arc::clone(&self.report);
         let Ok(mut report) = report.try_lock() else {
             return Ok(());
         };
-        for (id, router) in &mut self.routers {
+        for id in ids {
+            let Some(router) = self.routers.get_mut(id) else {
+                continue;
+            };
             let peer = router
                 .peer
                 .and_then(|key| self.sessions.get(&key).map(|it| (key, it)));
@@ -647,8 +663,7 @@ impl Thread {
                 None => None,
             };
             let snapshot = facts::read(&self.kernel, &self.sessions, router, now)?;
-            let status = super::status::status(router, &snapshot, peer, session.as_ref(), now);
-            let mut status = status;
+            let mut status = super::status::status(router, &snapshot, peer, session.as_ref(), now);
             if let Some(fields) = status.as_object_mut() {
                 fields.insert("stretch".to_owned(), json!(self.sessions.stretch()));
                 fields.insert("wakes".to_owned(), json!(self.lateness.wakes));
