@@ -49,6 +49,8 @@ pub mod daemon;
 
 pub mod router;
 
+pub mod many;
+
 pub mod listener;
 
 pub mod addresses;

@@ -33,6 +33,21 @@ pub(crate) fn kernel_memory(pid: u32) -> Result<u64> {
     Ok(objects.values().sum())
 }
 
+/// How long its programs have run while that was counted.
+pub(crate) fn programs_time(pid: u32) -> Result<Duration> {
+    let mut programs = BTreeMap::new();
+    for entry in fs::read_dir(file(pid, "fdinfo")).context("list its files")? {
+        // A file may be closed meanwhile.
+        let Ok(info) = fs::read_to_string(entry?.path()) else {
+            continue;
+        };
+        if let (Some(id), Some(ns)) = (field(&info, "prog_id:"), field(&info, "run_time_ns:")) {
+            programs.insert(id, ns);
+        }
+    }
+    Ok(Duration::from_nanos(programs.values().sum()))
+}
+
 /// How many BPF links it holds.
 pub(crate) fn links(pid: u32) -> Result<usize> {
     let mut count = 0;
