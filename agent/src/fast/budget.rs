@@ -26,6 +26,13 @@ impl Budget {
         (self.wanted as f64 / MOST as f64).max(1.0)
     }
 
+    /// Between two probes of each of so many sessions that have all of it, nanoseconds.
+    pub(super) fn alone(sessions: usize) -> Nanos {
+        u64::try_from(sessions)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(SECOND / MOST)
+    }
+
     /// Between two probes of a session that wants this, nanoseconds.
     pub(super) fn interval(self, wanted: Nanos) -> Nanos {
         wanted.max(wanted.saturating_mul(self.wanted) / MOST)
@@ -44,6 +51,12 @@ mod tests {
         assert!((budget.stretch() - 1.0).abs() < f64::EPSILON);
         assert_eq!(budget.interval(MS), MS);
         assert_eq!(Budget::default().interval(MS), MS);
+    }
+
+    #[test]
+    fn so_many_sessions_use_it_up() {
+        assert_eq!(Budget::alone(20), MS);
+        assert_eq!(Budget::alone(1_000), 50 * MS);
     }
 
     #[test]

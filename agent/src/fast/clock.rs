@@ -1,18 +1,20 @@
 //! When the thread wakes: at a time, at an event of the kernel's, at an order.
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
+use std::ptr;
 
 use anyhow::{Context as _, Result};
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::libc;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::{TimeSpec, TimeValLike as _};
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::engine::Nanos;
+use crate::report::clock::monotonic_ns;
 
-/// It wakes at least this often, milliseconds: each wait has a limit.
-const LIMIT_MS: u16 = 1_000;
+/// It wakes at least this often: each wait has a limit.
+const LIMIT_NS: Nanos = 1_000_000_000;
 
 /// Of what has happened: the bell was rung.
 const RUNG: u64 = 1;
@@ -42,54 +44,28 @@ impl Bell {
 }
 
 /// What the thread waits with.
-pub(super) struct Clock {
-    epoll: Epoll,
-    timer: TimerFd,
-    /// What the timer is set to.
-    set: Option<Nanos>,
-}
+pub(super) struct Clock(Epoll);
 
 impl Clock {
     /// Waits for the ring with this descriptor, and the bell.
     pub(super) fn new(ring: RawFd, bell: &Bell) -> Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("make an epoll")?;
-        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).context("make a timer")?;
         // SAFETY: the ring lives as long as the thread, which has both.
         let ring = unsafe { BorrowedFd::borrow_raw(ring) };
-        let add = |fd: BorrowedFd<'_>, flags, what| {
+        for (fd, what) in [(ring, OTHER), (bell.0.as_fd(), RUNG)] {
             epoll
-                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN | flags, what))
-                .context("wait for events")
-        };
-        add(ring, EpollFlags::empty(), OTHER)?;
-        add(std::os::fd::AsFd::as_fd(&bell.0), EpollFlags::empty(), RUNG)?;
-        // Set anew each time, it need not be read.
-        add(std::os::fd::AsFd::as_fd(&timer), EpollFlags::EPOLLET, OTHER)?;
-        Ok(Self {
-            epoll,
-            timer,
-            set: None,
-        })
+                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, what))
+                .context("wait for events")?;
+        }
+        Ok(Self(epoll))
     }
 
     /// Waits until `due`, nanoseconds of CLOCK_MONOTONIC, or until something happens.
-    pub(super) fn wait(&mut self, due: Option<Nanos>, bell: &Bell) -> Result<()> {
-        if due != self.set {
-            match due {
-                Some(due) => {
-                    let at = i64::try_from(due.max(1)).unwrap_or(i64::MAX);
-                    let at = Expiration::OneShot(TimeSpec::nanoseconds(at));
-                    self.timer
-                        .set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
-                        .context("set a timer")?;
-                }
-                None => self.timer.unset().context("unset a timer")?,
-            }
-            self.set = due;
-        }
+    pub(super) fn wait(&self, due: Option<Nanos>, bell: &Bell) -> Result<()> {
+        let now = monotonic_ns()?;
+        let left = due.map_or(LIMIT_NS, |due| due.saturating_sub(now).min(LIMIT_NS));
         let mut events = [EpollEvent::empty(); 4];
-        let count = match self.epoll.wait(&mut events, EpollTimeout::from(LIMIT_MS)) {
+        let count = match wait(&self.0, &mut events, left) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(errno) => return Err(errno).context("wait"),
@@ -100,9 +76,26 @@ impl Clock {
         }
         Ok(())
     }
+}
 
-    /// The time that was waited for has come.
-    pub(super) fn passed(&mut self) {
-        self.set = None;
-    }
+/// Waits to the nanosecond (Linux 5.11); how many events there are. A timer of its own
+/// would take a system call more for each probe.
+fn wait(epoll: &Epoll, events: &mut [EpollEvent; 4], left: Nanos) -> Result<usize, Errno> {
+    let limit = TimeSpec::nanoseconds(i64::try_from(left).unwrap_or(i64::MAX));
+    let limit: *const libc::timespec = limit.as_ref();
+    // SAFETY: there is room for as many events as are asked for, of the kernel's layout
+    // (`EpollEvent` is transparent); the time is there until the call returns; there
+    // is no set of signals.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            epoll.0.as_raw_fd(),
+            events.as_mut_ptr(),
+            4,
+            limit,
+            ptr::null::<libc::sigset_t>(),
+            0,
+        )
+    };
+    Errno::result(count).map(|count| usize::try_from(count).unwrap_or(0))
 }

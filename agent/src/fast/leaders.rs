@@ -39,7 +39,8 @@ pub(super) enum Voice {
 }
 
 impl<K> Candidate<K> {
-    const fn is_up(&self) -> bool {
+    /// Whether its peer answers.
+    pub(super) const fn is_up(&self) -> bool {
         matches!(self.voice, Voice::Up { .. })
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct Peer {
     pub(super) judged: Option<Judgement>,
     /// The one that speaks for it.
     pub(super) leader: Option<PeerKey>,
+    /// How often it is probed while that one does not answer.
+    pub(super) alarm_ns: Option<Nanos>,
     /// How it was when last looked at, where it may share.
     pub(super) seen: Option<(u64, Voice)>,
 }
@@ -88,6 +90,7 @@ impl Peer {
             since_ns: now,
             judged: None,
             leader: None,
+            alarm_ns: None,
             seen: None,
         }
     }
@@ -118,7 +121,7 @@ impl Peer {
 
     fn pace_of(&self, interval_ns: Nanos) -> Nanos {
         if self.leader.is_some() {
-            LED_NS
+            self.alarm_ns.unwrap_or(LED_NS)
         } else if self.brisk {
             interval_ns
         } else {
@@ -257,6 +260,8 @@ mod tests {
         peer.brisk = true;
         peer.leader = Some(KEY);
         assert_eq!((peer.wanted_pace(), peer.pace()), (LED_NS, LED_NS));
+        peer.alarm_ns = Some(5 * MS);
+        assert_eq!(peer.pace(), 5 * MS, "its leader does not answer");
     }
 
     #[test]

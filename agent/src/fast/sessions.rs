@@ -5,8 +5,8 @@
 //! share by host, of all sessions with one host (as its answers name it) one *leads*:
 //! it is probed at full pace and speaks for the others, which are asked once a second
 //! whether they are still with that host. That a single one of their links is cut is
-//! left to keepalived then; a host that lives is told by its keepalived's answer on
-//! each link, as always.
+//! left to keepalived then. As soon as the leader does not answer the others are probed
+//! as often as the budget allows: a host that lives answers them, and its routers stay.
 //!
 //! All sessions together have a budget: with more of them, each is asked less often,
 //! and that is told.
@@ -271,7 +271,7 @@ impl Sessions {
         for (key, peer) in &mut self.peers {
             // One that is led is asked so seldom that there is nothing new.
             let rests = peer.number.wrapping_add(self.reviews) % LED_REVIEWS != 0;
-            if peer.leader.is_some() && rests {
+            if peer.leader.is_some() && peer.alarm_ns.is_none() && rests {
                 continue;
             }
             let Some(session) = kernel.session(peer.number)? else {
@@ -313,6 +313,20 @@ impl Sessions {
         Ok(missed)
     }
 
+    /// The session with this number does not answer: those that it speaks for are asked
+    /// themselves.
+    pub(super) fn alarm(&mut self, number: u32, now: Nanos) {
+        let leader = self.by_number.get(&number).copied();
+        let is_led = |peer: &Peer| leader.is_some() && peer.leader == leader;
+        let led = self.peers.values().filter(|peer| is_led(peer)).count();
+        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| is_led(peer)) {
+            if peer.alarm_ns.is_none() {
+                peer.alarm_ns = Some(peer.interval_ns.max(Budget::alone(led)));
+                self.due.set(*key, now);
+            }
+        }
+    }
+
     /// Chooses those that speak for others; whether these are others than before.
     fn lead(&mut self, now: Nanos) -> bool {
         let leaders: BTreeSet<PeerKey> = self.peers.values().filter_map(|it| it.leader).collect();
@@ -331,9 +345,14 @@ impl Sessions {
             return false;
         }
         let led = led(&candidates);
+        let up = candidates.iter().filter(|it| it.is_up());
+        let up: BTreeSet<PeerKey> = up.map(|it| it.key).collect();
         let mut changed = false;
         for (key, peer) in &mut self.peers {
             let leader = led.get(key).copied();
+            if leader.is_none_or(|leader| up.contains(&leader)) {
+                peer.alarm_ns = None;
+            }
             if peer.leader == leader {
                 continue;
             }

@@ -134,7 +134,6 @@ impl Thread {
         if let Some(due) = due
             && now >= due
         {
-            self.clock.passed();
             self.note_lateness(now - due);
         }
         self.sessions.send(now, &self.homes, &mut self.kernel)?;
@@ -188,6 +187,9 @@ impl Thread {
             _ => None,
         };
         if let Some(event) = of_peer {
+            if event != Event::Back {
+                self.sessions.alarm(record.session, monotonic_ns()?);
+            }
             for id in self.sessions.users(record.session) {
                 self.happened(&id, event)?;
             }
