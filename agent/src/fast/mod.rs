@@ -9,8 +9,10 @@
 //! What is decided is [`crate::takeover`]'s; here it is done. The thread has a
 //! scheduling class of its own, and waits for nothing but the kernel.
 //!
-//! Reading order: [`order`] (what it is told and tells), [`thread`] (the loop),
-//! [`guarded`] (one router), [`facts`] and [`act`] (what that reads and does),
+//! Reading order: [`order`] (what it is told and tells), [`thread`] (the loop), with
+//! [`membership`] (which routers, and whom each probes), [`rounds`] (what is asked again
+//! and again) and [`review`] (what is looked at in turn); [`guarded`] (one router),
+//! [`facts`] and [`act`] (what is read and done for it),
 //! [`sessions`] (whom it probes, and how often: [`peer`], [`budget`], [`schedule`],
 //! [`leaders`], [`multiplier`]), [`questions`] (asking at the pace of
 //! tens of milliseconds), [`probe`], [`home`] (its sockets in a namespace), [`clock`],
@@ -23,11 +25,14 @@ mod facts;
 mod guarded;
 mod home;
 mod leaders;
+mod membership;
 mod multiplier;
 pub mod order;
 mod peer;
 mod probe;
 mod questions;
+mod review;
+mod rounds;
 mod schedule;
 mod sessions;
 pub mod standing;

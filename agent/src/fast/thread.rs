@@ -1,51 +1,35 @@
 //! The loop: probes first, then what the kernel tells, what is ordered, what is due.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
-use keepfast_common::event::{Event as Record, EventKind, Party};
+use keepfast_common::event::{Event as Record, EventKind};
 use keepfast_common::maps::RouterKey;
 use keepfast_common::wire::Mac;
-use keepfast_common::wire::probe::Stamps;
-use keepfast_common::wire::vrrp::RESIGN;
-use serde_json::json;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{error, warn};
+use tracing::error;
 
-use crate::config::{Mode, RouterId};
+use crate::config::RouterId;
 use crate::engine::Nanos;
 use crate::kernel::FastKernel;
 use crate::observe::router_of;
 use crate::report::clock::monotonic_ns;
-use crate::takeover::{Action, Event, Input, Phase, Role, Snapshot};
+use crate::takeover::{Action, Event, Input};
 
 use super::Report;
 use super::clock::{Bell, Clock};
-use super::guarded::{Guarded, LOOK_NS, nanos};
+use super::guarded::Guarded;
 use super::home::Home;
-use super::order::{Guard, Order, Told};
-use super::peer::PeerKey;
-use super::questions::{Finding, Questions};
-use super::sessions::{Missed, Sessions};
+use super::order::{Order, Told};
+use super::sessions::Sessions;
 use super::{act, facts};
 
 const MS: Nanos = 1_000_000;
 
 /// How often sessions and routers are looked at without an event: one may be lost.
 const REVIEW_NS: Nanos = 100 * MS;
-
-/// How many routers are looked at each time, in turn: with a thousand of them that is to
-/// take next to nothing. What is urgent is told by an event or a session.
-const LOOKS: usize = 20;
-
-/// For how long probes must be in vain before the master's keepalived is asked instead.
-const UNPROBED_NS: Nanos = 1_000 * MS;
-
-/// How many unanswered questions to the master's keepalived are a silence.
-const SOLICITATIONS: u8 = 3;
 
 /// By what the kernel programs and keepalived know the thread's frames.
 #[derive(Debug, Clone, Copy)]
@@ -58,32 +42,32 @@ pub(super) struct Marks {
 
 /// How late the thread wakes.
 #[derive(Debug, Default)]
-struct Lateness {
-    wakes: u64,
+pub(super) struct Lateness {
+    pub(super) wakes: u64,
     /// Later than half a millisecond.
-    late: u64,
-    worst_ns: Nanos,
+    pub(super) late: u64,
+    pub(super) worst_ns: Nanos,
 }
 
 /// The thread.
 pub(super) struct Thread {
-    kernel: FastKernel,
-    marks: Marks,
-    orders: Receiver<Order>,
-    bell: Arc<Bell>,
-    tell: UnboundedSender<Told>,
-    report: Report,
-    clock: Clock,
-    homes: BTreeMap<u32, Home>,
-    routers: BTreeMap<RouterId, Guarded>,
-    by_key: HashMap<RouterKey, RouterId>,
-    due: BTreeSet<(Nanos, RouterId)>,
-    sessions: Sessions,
-    review_at: Nanos,
+    pub(super) kernel: FastKernel,
+    pub(super) marks: Marks,
+    pub(super) orders: Receiver<Order>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) tell: UnboundedSender<Told>,
+    pub(super) report: Report,
+    pub(super) clock: Clock,
+    pub(super) homes: BTreeMap<u32, Home>,
+    pub(super) routers: BTreeMap<RouterId, Guarded>,
+    pub(super) by_key: HashMap<RouterKey, RouterId>,
+    pub(super) due: BTreeSet<(Nanos, RouterId)>,
+    pub(super) sessions: Sessions,
+    pub(super) review_at: Nanos,
     /// The router that was looked at last.
-    looked_at: Option<RouterId>,
-    lateness: Lateness,
-    ends: bool,
+    pub(super) looked_at: Option<RouterId>,
+    pub(super) lateness: Lateness,
+    pub(super) ends: bool,
 }
 
 impl Thread {
@@ -231,97 +215,8 @@ impl Thread {
         }
     }
 
-    fn guard(&mut self, guard: Guard, now: Nanos) -> Result<()> {
-        let (id, key) = (guard.id.clone(), guard.key);
-        if self.routers.get(&id).is_some_and(|it| it.guard.key != key) {
-            self.forget(&id)?;
-        }
-        if !self.homes.contains_key(&key.netns) {
-            let namespace = crate::netns::Namespace::clone_of(&guard.namespace)?;
-            let home = Home::open(namespace, self.marks.mark)?;
-            self.homes.insert(key.netns, home);
-        }
-        let mut actions = Vec::new();
-        match self.routers.get_mut(&id) {
-            Some(router) => {
-                let policy = guard.policy;
-                router.redeclare(guard);
-                router
-                    .takeover
-                    .step(now, Input::Declared(policy), &mut actions);
-            }
-            None => {
-                let router = Guarded::new(guard, &mut actions);
-                self.keep_leftovers(&router);
-                self.routers.insert(id.clone(), router);
-                self.by_key.insert(key, id.clone());
-            }
-        }
-        self.perform(&id, now, actions);
-        self.choose_peer(&id, now)?;
-        self.reschedule(&id);
-        Ok(())
-    }
-
-    /// An agent that died between two steps of a takeover has left addresses with a
-    /// lifetime: they are keepalived's if it is master, else nobody's.
-    fn keep_leftovers(&self, router: &Guarded) {
-        let Some(home) = self.homes.get(&router.guard.key.netns) else {
-            return;
-        };
-        if !router.guard.policy.lease {
-            return;
-        }
-        let leases = &home.leases;
-        let outcome = leases.lapsing(&router.guard.addresses).and_then(|left| {
-            let known = self.kernel.router(&router.guard.key)?;
-            let master = known.is_some_and(|known| known.own_active != 0);
-            if left.is_empty() {
-                Ok(())
-            } else if master || !router.facts.backup {
-                // One that is becoming master may not have been seen to advertise.
-                leases.keep(&left).map(drop)
-            } else {
-                leases.remove(&left).map(drop)
-            }
-        });
-        if let Err(error) = outcome {
-            error!(router = %router.guard.id, "look for leased addresses: {error:#}");
-        }
-    }
-
-    fn forget(&mut self, id: &RouterId) -> Result<()> {
-        let now = monotonic_ns()?;
-        let Some(router) = self.routers.get_mut(id) else {
-            return Ok(());
-        };
-        let mut off = router.guard.policy;
-        off.mode = crate::takeover::Mode::Off;
-        let mut actions = Vec::new();
-        router
-            .takeover
-            .step(now, Input::Declared(off), &mut actions);
-        self.perform(id, now, actions);
-        self.leave_peer(id)?;
-        if let Some(router) = self.routers.remove(id) {
-            if let Some(due) = router.due {
-                self.due.remove(&(due, id.clone()));
-            }
-            self.by_key.remove(&router.guard.key);
-            let netns = router.guard.key.netns;
-            if !self.by_key.keys().any(|key| key.netns == netns) {
-                // Held open, the namespace could not go.
-                self.homes.remove(&netns);
-            }
-        }
-        if let Ok(mut report) = self.report.lock() {
-            report.remove(id);
-        }
-        Ok(())
-    }
-
     /// Something happened to a router: has it decided upon and done.
-    fn happened(&mut self, id: &RouterId, event: Event) -> Result<()> {
+    pub(super) fn happened(&mut self, id: &RouterId, event: Event) -> Result<()> {
         let now = monotonic_ns()?;
         let Some(router) = self.routers.get_mut(id) else {
             return Ok(());
@@ -337,7 +232,7 @@ impl Thread {
     }
 
     /// Does all that was decided; what fails is told, and the rest is done.
-    fn perform(&mut self, id: &RouterId, now: Nanos, actions: Vec<Action>) {
+    pub(super) fn perform(&mut self, id: &RouterId, now: Nanos, actions: Vec<Action>) {
         for action in actions {
             let Some(router) = self.routers.get_mut(id) else {
                 return;
@@ -359,7 +254,7 @@ impl Thread {
         }
     }
 
-    fn told(&self, id: &RouterId, at: Nanos, name: &'static str, detail: String) {
+    pub(super) fn told(&self, id: &RouterId, at: Nanos, name: &'static str, detail: String) {
         let told = Told {
             id: id.clone(),
             at,
@@ -392,7 +287,7 @@ impl Thread {
         Ok(())
     }
 
-    fn reschedule(&mut self, id: &RouterId) {
+    pub(super) fn reschedule(&mut self, id: &RouterId) {
         let Some(router) = self.routers.get_mut(id) else {
             return;
         };
@@ -405,305 +300,4 @@ impl Thread {
             self.due.insert((due, id.clone()));
         }
     }
-
-    fn ask_gateways(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
-        let Some(router) = self.routers.get_mut(id) else {
-            return Ok(());
-        };
-        let Some(home) = self.homes.get(&router.guard.key.netns) else {
-            return Ok(());
-        };
-        let had_gateway = router.has_gateway();
-        let mut asked = false;
-        for number in 0..router.gateways.len() {
-            let (Some(questions), Some(gateway)) = (
-                router.gateways.get_mut(number),
-                router.guard.gateways.get(number),
-            ) else {
-                continue;
-            };
-            if questions.due() <= now {
-                let holding = self.kernel.holding(&gateway.key)?;
-                questions.ask(now, holding.map_or(0, |it| it.heard_ns));
-                act::ask_gateway(&router.guard, home, number)?;
-                asked = true;
-            }
-        }
-        if !asked {
-            return Ok(());
-        }
-        let lost = router.gateways.iter().all(Questions::is_silent);
-        let snapshot = facts::read(&self.kernel, &self.sessions, router, now)?;
-        let was_lost = std::mem::replace(&mut router.gateway_lost, lost);
-        let event = match (was_lost, lost) {
-            (false, true) => Some(Event::GatewaySilent),
-            (true, false) => Some(Event::GatewayBack),
-            (true, true) if router.heirs != snapshot.heirs => Some(Event::GatewaySilent),
-            _ => None,
-        };
-        router.heirs = snapshot.heirs;
-        let news = router.has_gateway() != had_gateway;
-        if lost != was_lost {
-            self.told_gateway(id, now, lost);
-        }
-        if let Some(event) = event {
-            self.happened(id, event)?;
-        }
-        if news {
-            // Its probes say so.
-            self.choose_peer(id, now)?;
-        }
-        Ok(())
-    }
-
-    fn told_gateway(&self, id: &RouterId, now: Nanos, lost: bool) {
-        let (name, detail) = if lost {
-            ("gateway_lost", "this host's gateways do not answer")
-        } else {
-            ("gateway_back", "this host's gateways answer again")
-        };
-        self.told(id, now, name, detail.to_owned());
-    }
-
-    /// Asks the master's keepalived, where probes of its host are in vain.
-    fn solicit(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
-        let Some(router) = self.routers.get_mut(id) else {
-            return Ok(());
-        };
-        let (Some(questions), Some(home)) = (
-            &mut router.solicitation,
-            self.homes.get(&router.guard.key.netns),
-        ) else {
-            return Ok(());
-        };
-        if questions.due() > now {
-            return Ok(());
-        }
-        let known = self.kernel.router(&router.guard.key)?;
-        let master = known.map(|known| known.master);
-        let Some(master) = master.filter(|master| master.heard_ns != 0 && master.local == 0) else {
-            router.solicitation = None;
-            return Ok(());
-        };
-        let finding = questions.ask(now, master.heard_ns);
-        act::solicit(&router.guard, home, &master)?;
-        match finding {
-            Finding::Nothing => Ok(()),
-            Finding::Silent => self.happened(id, Event::Silent),
-            Finding::Back => self.happened(id, Event::Back),
-        }
-    }
-
-    /// Looks for adverts of the one whose place was taken.
-    fn look_for_deposed(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
-        let Some(router) = self.routers.get_mut(id) else {
-            return Ok(());
-        };
-        if !router.looks() || router.look_at > now {
-            return Ok(());
-        }
-        router.look_at = now + LOOK_NS;
-        let (Some(deposed), Some(known)) = (router.deposed, self.kernel.router(&router.guard.key)?)
-        else {
-            return Ok(());
-        };
-        let heard = [known.master, known.rival]
-            .into_iter()
-            .filter(|party: &Party| party.local == 0 && party.is(&deposed))
-            .filter(|party| party.priority != RESIGN)
-            .map(|party| party.heard_ns)
-            .max()
-            .unwrap_or(0);
-        if heard <= router.deposed_heard_ns {
-            return Ok(());
-        }
-        router.deposed_heard_ns = heard;
-        self.happened(id, Event::OldMasterHeard { heard_ns: heard })
-    }
-
-    /// Looks for backups that have begun to probe this host.
-    fn look_for_followers(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
-        let Some(router) = self.routers.get_mut(id) else {
-            return Ok(());
-        };
-        let Some(heirs) = self.kernel.heirs(&router.guard.key)? else {
-            return Ok(());
-        };
-        let fresh = heirs.heirs.iter().filter(|heir| heir.is_fresh(now));
-        let fresh: Vec<Mac> = fresh.map(|heir| heir.mac).collect();
-        let before = std::mem::replace(&mut router.followers, fresh);
-        let mut new = router.followers.iter().filter(|mac| !before.contains(mac));
-        let Some(first) = new.next() else {
-            return Ok(());
-        };
-        let by_old_master = router
-            .deposed
-            .is_some_and(|old| std::iter::once(first).chain(new).any(|mac| *mac == old.mac));
-        self.happened(id, Event::Followed { by_old_master })
-    }
-
-    /// Has a router probe the host of its master, if it is to probe one.
-    fn choose_peer(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
-        let Some(router) = self.routers.get_mut(id) else {
-            return Ok(());
-        };
-        let snapshot = facts::read(&self.kernel, &self.sessions, router, now)?;
-        let wanted = wanted_peer(router, &snapshot);
-        if router.peer != wanted {
-            self.leave_peer(id)?;
-        }
-        let Some(router) = self.routers.get_mut(id) else {
-            return Ok(());
-        };
-        if let (Some(key), Some(wish)) = (wanted, router.wish()) {
-            if router.peer.replace(key) != Some(key) {
-                // What the last one has said is not its word.
-                router.stamps = Stamps::NONE;
-            }
-            self.sessions.join(key, id, router.question(), &wish, now);
-        }
-        let guards = router.guard.fast_path.mode != Mode::Off
-            && snapshot.role == Role::Backup
-            && snapshot.other_master().is_some();
-        let in_vain = guards
-            && router.guard.policy.solicit
-            && !matches!(
-                snapshot.session.phase,
-                Phase::Learning | Phase::Up | Phase::Suspect
-            )
-            && facts::is_unprobed(&self.kernel, &self.sessions, router, now)?
-            && self.sessions_age(id, now) >= UNPROBED_NS;
-        let Some(router) = self.routers.get_mut(id) else {
-            return Ok(());
-        };
-        if !in_vain {
-            router.solicitation = None;
-        } else if router.solicitation.is_none() {
-            let interval = nanos(router.guard.fast_path.solicit_interval);
-            router.solicitation = Some(Questions::new(interval, SOLICITATIONS));
-        }
-        self.reschedule(id);
-        Ok(())
-    }
-
-    /// For how long a router has had its session; without one it needs no patience.
-    fn sessions_age(&self, id: &RouterId, now: Nanos) -> Nanos {
-        let peer = self.routers.get(id).and_then(|router| router.peer);
-        let peer = peer.and_then(|key| self.sessions.get(&key));
-        peer.map_or(Nanos::MAX, |peer| now.saturating_sub(peer.since_ns))
-    }
-
-    fn leave_peer(&mut self, id: &RouterId) -> Result<()> {
-        let Some(router) = self.routers.get_mut(id) else {
-            return Ok(());
-        };
-        match router.peer.take() {
-            Some(key) => {
-                let now = monotonic_ns()?;
-                self.sessions.leave(&key, id, now, &mut self.kernel)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Looks at everything without an event: sessions all, routers in turn.
-    fn review(&mut self, now: Nanos) -> Result<()> {
-        for missed in self.sessions.review(now, &mut self.kernel)? {
-            for id in self.sessions.users(missed.number) {
-                self.make_up_for_loss(&id, missed)?;
-            }
-        }
-        let ids = self.next_routers();
-        for id in &ids {
-            self.choose_peer(id, now)?;
-            self.look_for_followers(id, now)?;
-        }
-        self.publish(&ids, now)?;
-        self.looked_at = ids.last().cloned();
-        Ok(())
-    }
-
-    /// The routers whose turn it is.
-    fn next_routers(&self) -> Vec<RouterId> {
-        let after = self.looked_at.as_ref().map_or(Unbounded, Excluded);
-        let rest = self.routers.range((after, Unbounded));
-        // Then from the beginning, none twice.
-        let ids = rest.chain(&self.routers).map(|(id, _)| id);
-        ids.take(LOOKS.min(self.routers.len())).cloned().collect()
-    }
-
-    /// A session does not answer, and the event of it was lost: the engine takes a
-    /// second one for the same silence calmly.
-    fn make_up_for_loss(&mut self, id: &RouterId, missed: Missed) -> Result<()> {
-        let router = self.routers.get(id);
-        if router.is_none_or(|router| router.takeover.as_str() != "idle") {
-            return Ok(());
-        }
-        let event = if missed.silent {
-            Event::Silent
-        } else {
-            Event::Suspect
-        };
-        self.happened(id, event)
-    }
-
-    /// Says how these routers are, unless somebody reads it right now.
-    fn publish(&mut self, ids: &[RouterId], now: Nanos) -> Result<()> {
-        let report = Arc::clone(&self.report);
-        let Ok(mut report) = report.try_lock() else {
-            return Ok(());
-        };
-        for id in ids {
-            let Some(router) = self.routers.get_mut(id) else {
-                continue;
-            };
-            let peer = router
-                .peer
-                .and_then(|key| self.sessions.get(&key).map(|it| (key, it)));
-            let session = match peer {
-                Some((_, peer)) => self.kernel.session(peer.number)?,
-                None => None,
-            };
-            let snapshot = facts::read(&self.kernel, &self.sessions, router, now)?;
-            let mut status = super::status::status(router, &snapshot, peer, session.as_ref(), now);
-            if let Some(fields) = status.as_object_mut() {
-                fields.insert("stretch".to_owned(), json!(self.sessions.stretch()));
-                fields.insert("wakes".to_owned(), json!(self.lateness.wakes));
-                fields.insert("late_wakes".to_owned(), json!(self.lateness.late));
-                fields.insert(
-                    "worst_wake_us".to_owned(),
-                    json!(self.lateness.worst_ns / 1_000),
-                );
-            }
-            report.insert(id.clone(), status);
-        }
-        if self.sessions.stretch() > 1.0 {
-            warn_once(self.sessions.stretch());
-        }
-        Ok(())
-    }
-}
-
-/// With whom a router should have a session.
-fn wanted_peer(router: &Guarded, snapshot: &Snapshot) -> Option<PeerKey> {
-    if router.guard.fast_path.mode == Mode::Off {
-        return None;
-    }
-    // While its fate is decided, the session stays.
-    let master = snapshot.other_master()?;
-    if snapshot.role != Role::Backup {
-        return None;
-    }
-    Some(PeerKey {
-        netns: router.guard.key.netns,
-        ifindex: router.guard.key.ifindex,
-        mac: master.mac,
-    })
-}
-
-fn warn_once(stretch: f64) {
-    static WARNED: std::sync::Once = std::sync::Once::new();
-    WARNED.call_once(|| {
-        warn!("too many sessions for the budget of probes: each is asked {stretch:.1} times less often");
-    });
 }

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The fast path's thread ([`crate::fast`]) is told what it is to guard and tells what it
-//! did ([`fast`]).
+//! did ([`fast`], [`guard`]).
 //!
 //! Ended by a signal, or killed, it leaves keepalived, addresses and all else as
 //! they are; the next one takes them up.
@@ -21,13 +21,14 @@
 //! Reading order: [`daemon`] (what owns all) and [`perform`] (what engines decide);
 //! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`heard`],
 //! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
-//! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`].
+//! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`], [`guard`].
 
 mod daemon;
 mod perform;
 
 mod declarations;
 mod fast;
+mod guard;
 mod heard;
 mod places;
 mod processes;
