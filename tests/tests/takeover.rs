@@ -181,15 +181,20 @@ fn outage(prober: Prober) -> Duration {
     prober.stop().unwrap().outage().length()
 }
 
+/// Which host is the primary and which the backup, turn by turn: they change places.
+const fn roles(turn: usize) -> (usize, usize) {
+    if turn.is_multiple_of(2) {
+        (1, 2)
+    } else {
+        (2, 1)
+    }
+}
+
 /// So many times something is done to the primary and its host, whichever that is by then: the
 /// outages.
 fn turns(pair: &Pair, times: usize, disturb: impl Fn(&Daemon, &Host)) -> Vec<Duration> {
     let one = |turn: usize| {
-        let (primary, backup) = if turn.is_multiple_of(2) {
-            (1, 2)
-        } else {
-            (2, 1)
-        };
+        let (primary, backup) = roles(turn);
         pair.ready(primary, backup);
         let client = pair.client();
         disturb(pair.daemon(primary), pair.host(primary));

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use keepfast_common::event::Party;
+use keepfast_common::wire::Mac;
 use keepfast_common::wire::probe::{ROLE_MASTER, SENDER_ARMED, SENDER_GATEWAY, Stamps};
-use keepfast_common::wire::{Mac, widen};
 
 use crate::config::Mode;
 use crate::engine::Nanos;
+use crate::kernel;
 use crate::takeover::{Action, Takeover};
 
 use super::order::{Facts, Guard};
@@ -130,10 +131,7 @@ impl Guarded {
         Question {
             vrid: self.guard.key.vrid,
             family: self.guard.key.family,
-            address: match speech.source {
-                IpAddr::V4(address) => widen(address.octets()),
-                IpAddr::V6(address) => address.octets(),
-            },
+            address: kernel::address(speech.source).1,
             priority: speech.priority,
             flags,
         }

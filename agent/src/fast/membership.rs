@@ -58,7 +58,7 @@ impl Thread {
 
     /// An agent that died between two steps of a takeover has left addresses with a
     /// lifetime: they are keepalived's if it is master, else nobody's.
-    pub(super) fn keep_leftovers(&self, router: &Guarded) {
+    fn keep_leftovers(&self, router: &Guarded) {
         let Some(home) = self.homes.get(&router.guard.key.netns) else {
             return;
         };
@@ -158,7 +158,7 @@ impl Thread {
     }
 
     /// For how long a router has had its session; without one it needs no patience.
-    pub(super) fn sessions_age(&self, id: &RouterId, now: Nanos) -> Nanos {
+    fn sessions_age(&self, id: &RouterId, now: Nanos) -> Nanos {
         let peer = self.routers.get(id).and_then(|router| router.peer);
         let peer = peer.and_then(|key| self.sessions.get(&key));
         peer.map_or(Nanos::MAX, |peer| now.saturating_sub(peer.since_ns))

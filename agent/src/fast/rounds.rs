@@ -66,7 +66,7 @@ impl Thread {
         Ok(())
     }
 
-    pub(super) fn told_gateway(&self, id: &RouterId, now: Nanos, lost: bool) {
+    fn told_gateway(&self, id: &RouterId, now: Nanos, lost: bool) {
         let (name, detail) = if lost {
             ("gateway_lost", "this host's gateways do not answer")
         } else {

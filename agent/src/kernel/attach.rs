@@ -162,8 +162,7 @@ impl Kernel {
         let mac = link.mac.context("the interface has no hardware address")?;
         let bounce = match attachment.ingress {
             Hook::NativeXdp if !link.software => BOUNCE_XDP,
-            Hook::NativeXdp | Hook::GenericXdp => BOUNCE_TC,
-            Hook::Tcx | Hook::Clsact => BOUNCE_TC,
+            _ => BOUNCE_TC,
         };
         let by_xdp = matches!(attachment.ingress, Hook::NativeXdp | Hook::GenericXdp);
         attachment.answers = Some(attachment.ingress);

@@ -17,7 +17,7 @@ pub use fast::FastKernel;
 pub use maps::Maps;
 pub use pins::{PinDirectory, ROOT as PIN_ROOT};
 pub use ring::{Events, Loss};
-pub use wire::Wire;
+pub use wire::{Wire, address};
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{MapData, RingBuf};

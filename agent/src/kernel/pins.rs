@@ -123,8 +123,7 @@ fn take_leave(directory: &Path) -> Result<()> {
         return Ok(());
     }
     let data = MapData::from_pin(&path).with_context(|| format!("open {}", path.display()))?;
-    let map: Array<MapData, Wire<Agent>> = Map::Array(data).try_into()?;
-    let mut agents = map;
+    let mut agents: Array<MapData, Wire<Agent>> = Map::Array(data).try_into()?;
     let mut agent = agents.get(&0, 0)?.0;
     if agent.alive_ns == 0 {
         // It answered no probes.

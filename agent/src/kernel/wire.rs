@@ -1,6 +1,18 @@
 //! Plain data across the border between kernel and agent.
 
+use std::net::IpAddr;
+
 use aya::Pod;
+use keepfast_common::wire::{Address, IPV4, IPV6, widen};
+
+/// The family (4 or 6) of an address, and the address as the programs know it.
+#[must_use]
+pub const fn address(address: IpAddr) -> (u8, Address) {
+    match address {
+        IpAddr::V4(address) => (IPV4, widen(address.octets())),
+        IpAddr::V6(address) => (IPV6, address.octets()),
+    }
+}
 
 /// Makes the shared types of `keepfast_common` readable through aya's maps.
 #[derive(Clone, Copy)]

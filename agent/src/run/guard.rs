@@ -8,15 +8,15 @@ use anyhow::{Context as _, Result};
 use keepfast_common::maps::{AddressKey, RouterKey};
 use keepfast_common::neighbour::{ROLE_GATEWAY, ROLE_VIRTUAL, Watched};
 use keepfast_common::time::down_after_ns;
-use keepfast_common::wire::{Address, IPV4, IPV6, widen};
+use keepfast_common::wire::{IPV4, IPV6};
 
 use crate::config::{Cidr, Mode, RouterId};
-use crate::engine::{Instance, Place};
+use crate::engine::Instance;
 use crate::fast::order::Speech;
 use crate::fast::{Gateway, Guard};
 use crate::keepalived::render;
+use crate::kernel;
 use crate::netns::Namespace;
-use crate::network::announce::Announcement;
 use crate::network::lease::LeaseAddress;
 use crate::takeover;
 use crate::tracker::GATEWAY_SILENCE_NS;
@@ -24,6 +24,7 @@ use crate::tracker::GATEWAY_SILENCE_NS;
 use super::daemon::Daemon;
 use super::fast::facts;
 use super::member::Member;
+use super::network::announcements;
 use super::plan::password;
 use super::site::Site;
 
@@ -114,7 +115,7 @@ impl Daemon {
             password,
             directory,
             addresses: addresses(site, member),
-            announcements: announcements(site, member),
+            announcements: announcements(site, &plan.addresses),
             gateways,
             facts: facts(member),
         };
@@ -158,19 +159,6 @@ fn addresses(site: &Site, member: &Member) -> Vec<LeaseAddress> {
         })
     });
     primary.into_iter().chain(others).collect()
-}
-
-fn announcements(site: &Site, member: &Member) -> Vec<Announcement> {
-    let one = |place: &Place| {
-        let link = site.link(place.interface.as_str())?;
-        Some(Announcement {
-            index: link.index,
-            mac: link.mac?,
-            address: place.address.address(),
-            router: true,
-        })
-    };
-    member.plan().addresses.iter().filter_map(one).collect()
 }
 
 fn gateways(site: &Site, member: &Member) -> Vec<Gateway> {
@@ -237,10 +225,7 @@ fn watched(
 }
 
 fn address_key(site: &Site, ifindex: u32, address: IpAddr) -> AddressKey {
-    let (family, address): (u8, Address) = match address {
-        IpAddr::V4(address) => (IPV4, widen(address.octets())),
-        IpAddr::V6(address) => (IPV6, address.octets()),
-    };
+    let (family, address) = kernel::address(address);
     AddressKey {
         netns: site.namespace.inode(),
         ifindex,

@@ -1,15 +1,14 @@
 //! What the kernel programs tell of routers.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use keepfast_common::event::{Event, EventKind};
-use keepfast_common::wire::widen;
 use tokio::time::sleep;
 use tracing::warn;
 
 use crate::config::RouterId;
 use crate::engine::{Adverts, Input, Published, State};
+use crate::kernel;
 use crate::report::json::kind_name;
 use crate::report::words::sentence;
 
@@ -116,10 +115,7 @@ impl Daemon {
                 continue;
             }
             let claimed = member.plan().addresses.iter().find(|place| {
-                let address = match place.address.address() {
-                    IpAddr::V4(address) => widen(address.octets()),
-                    IpAddr::V6(address) => address.octets(),
-                };
+                let (_, address) = kernel::address(place.address.address());
                 place.interface.as_str() == interface && address == event.new.address
             });
             claims.extend(claimed.map(|place| (member.id.clone(), place.clone())));

@@ -184,20 +184,23 @@ pub(super) fn resign(site: &Site, managed: &Managed, password: Option<Secret>) -
     advert.send(&site.namespace, link.index)
 }
 
+/// What neighbours are told of addresses, as far as their interfaces are there.
+pub(super) fn announcements(site: &Site, places: &[Place]) -> Vec<Announcement> {
+    let one = |place: &Place| {
+        let link = site.link(place.interface.as_str())?;
+        Some(Announcement {
+            index: link.index,
+            mac: link.mac?,
+            address: place.address.address(),
+            router: true,
+        })
+    };
+    places.iter().filter_map(one).collect()
+}
+
 /// Announces addresses to the neighbours.
 pub(super) fn announce(site: &Site, places: &[Place]) -> Job {
-    let announcements: Vec<Announcement> = places
-        .iter()
-        .filter_map(|place| {
-            let link = site.link(place.interface.as_str())?;
-            Some(Announcement {
-                index: link.index,
-                mac: link.mac?,
-                address: place.address.address(),
-                router: true,
-            })
-        })
-        .collect();
+    let announcements = announcements(site, places);
     let namespace = Rc::clone(&site.namespace);
     Box::pin(async move {
         let end = Instant::now() + ANNOUNCE_LIMIT;

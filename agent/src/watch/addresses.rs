@@ -8,9 +8,9 @@ use anyhow::Result;
 use keepfast_common::maps::{AddressKey, RouterKey};
 use keepfast_common::neighbour::{ROLE_GATEWAY, ROLE_LOCAL, ROLE_VIRTUAL, Watched};
 use keepfast_common::track::{KEPT_ADDRESSES, VirtualRouter};
-use keepfast_common::wire::{Address, IPV4, IPV6, widen};
+use keepfast_common::wire::Address;
 
-use crate::kernel::Maps;
+use crate::kernel::{self, Maps};
 use crate::netlink::Snapshot;
 use crate::tracker::GATEWAY_SILENCE_NS;
 
@@ -128,10 +128,7 @@ impl Addresses {
     }
 
     fn key(&self, ifindex: u32, address: IpAddr) -> AddressKey {
-        let (family, address) = match address {
-            IpAddr::V4(address) => (IPV4, widen(address.octets())),
-            IpAddr::V6(address) => (IPV6, address.octets()),
-        };
+        let (family, address) = kernel::address(address);
         AddressKey {
             netns: self.netns,
             ifindex,

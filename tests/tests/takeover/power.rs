@@ -10,11 +10,7 @@ const SOON: Duration = Duration::from_millis(120);
 fn outages(what: &str, pair: &Pair, times: usize) -> Duration {
     let mut outages = Vec::new();
     for turn in 0..times {
-        let (primary, backup) = if turn.is_multiple_of(2) {
-            (1, 2)
-        } else {
-            (2, 1)
-        };
+        let (primary, backup) = roles(turn);
         pair.ready(primary, backup);
         let client = pair.client();
         pair.host(primary).cut().unwrap();

@@ -178,11 +178,7 @@ fn sweep(
     let mut pair = Pair::of(declare);
     let mut outages = Vec::new();
     for (turn, moment) in moments.enumerate() {
-        let (primary, backup) = if turn.is_multiple_of(2) {
-            (1, 2)
-        } else {
-            (2, 1)
-        };
+        let (primary, backup) = roles(turn);
         pair.ready(primary, backup);
         let client = pair.client();
         let killed = if backup == 2 {
