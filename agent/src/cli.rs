@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, value_parser};
 use crate::config::command::ConfigArgs;
 use crate::control::command::RouterArgs;
 use crate::keepalived::render::Gateway;
+use crate::metrics::Listen;
 use crate::{config, control};
 
 /// Looks after VRRP routers by keepalived, and tells who is master of each, the
@@ -115,6 +116,11 @@ pub struct RunArgs {
     /// it is scheduled like everything else.
     #[arg(long, value_name = "0-99", default_value_t = crate::fast::standing::PRIORITY, value_parser = clap::value_parser!(u8).range(0..=99))]
     pub fast_priority: u8,
+
+    /// Where metrics for Prometheus are to be had, by HTTP at /metrics; off: nowhere. Without a
+    /// password: whoever reaches the address can read them.
+    #[arg(long, value_name = "ADDRESS:PORT|off", default_value_t = Listen::Off)]
+    pub metrics: Listen,
 }
 
 /// Arguments of `keepfast check`.

@@ -54,6 +54,8 @@ pub mod observe;
 
 pub mod watch;
 
+pub mod metrics;
+
 pub mod check;
 
 pub mod tracker;

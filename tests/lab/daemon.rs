@@ -33,6 +33,8 @@ pub struct Daemon {
     /// Killed ones cannot remove their pins.
     killed: Vec<Pid>,
     directory: WorkDir,
+    /// Further ones of `keepfast run`.
+    arguments: Vec<String>,
 }
 
 impl Daemon {
@@ -47,11 +49,19 @@ impl Daemon {
             started_ns: 0,
             killed: Vec::new(),
             directory: WorkDir::new(role)?,
+            arguments: Vec::new(),
         };
         for path in [daemon.routers(), daemon.state()] {
             fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
         }
         Ok(daemon)
+    }
+
+    /// With further arguments, from its next start on.
+    #[must_use]
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments = arguments.iter().map(ToString::to_string).collect();
+        self
     }
 
     /// Starts it with no router, and waits until it answers.
@@ -79,6 +89,7 @@ impl Daemon {
         ] {
             command.arg(option).arg(path);
         }
+        command.args(&self.arguments);
         self.starts += 1;
         self.started_ns = clock::monotonic_ns()?;
         let log = self.log(self.starts);

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::process::{capture, run, step};
 
 /// The peers and tools that the lab starts.
-const PACKAGES: [&str; 15] = [
+const PACKAGES: [&str; 16] = [
     "bpftool",
     "conntrack",
     "conntrackd",
@@ -22,6 +22,7 @@ const PACKAGES: [&str; 15] = [
     "keepalived",
     "nftables",
     "procps",
+    "prometheus",
     "python3",
     "radvd",
     "tcpdump",
@@ -29,11 +30,12 @@ const PACKAGES: [&str; 15] = [
 ];
 
 /// Those of the packages whose services start on installation.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "conntrackd.service",
     "frr.service",
     "haproxy.service",
     "keepalived.service",
+    "prometheus.service",
     "radvd.service",
 ];
 

@@ -103,6 +103,22 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// How it went, in a word.
+    #[must_use]
+    pub const fn outcome(&self) -> &'static str {
+        match &self.error {
+            None => "done",
+            Some(error) => match error.kind {
+                ErrorKind::BadInput => "bad_input",
+                ErrorKind::NotFound => "not_found",
+                ErrorKind::Denied => "denied",
+                ErrorKind::Failure => "failure",
+            },
+        }
+    }
+}
+
 impl From<&anyhow::Error> for Reply {
     fn from(error: &anyhow::Error) -> Self {
         let kind = if exit::code(error) == exit::USAGE {

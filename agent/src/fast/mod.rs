@@ -40,6 +40,7 @@ mod status;
 mod thread;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
@@ -50,6 +51,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::config::RouterId;
 use crate::kernel::FastKernel;
+use crate::metrics::SharedDistribution;
 
 use clock::Bell;
 pub use order::{Facts, Gateway, Guard, Order, Told};
@@ -66,6 +68,8 @@ pub struct FastPath {
     bell: Arc<Bell>,
     report: Report,
     told: UnboundedReceiver<Told>,
+    lateness: Arc<SharedDistribution>,
+    real_time: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -93,10 +97,13 @@ impl FastPath {
             tell,
             Arc::clone(&report),
         )?;
+        let lateness = Arc::clone(&thread.lateness.shared);
+        let real_time = Arc::new(AtomicBool::new(false));
+        let taken = Arc::clone(&real_time);
         let thread = Builder::new()
             .name("fast-path".to_owned())
             .spawn(move || {
-                standing.take();
+                taken.store(standing.take(), Ordering::Relaxed);
                 thread.run();
             })
             .context("start the fast path's thread")?;
@@ -105,6 +112,8 @@ impl FastPath {
             bell,
             report,
             told,
+            lateness,
+            real_time,
             thread: Some(thread),
         })
     }
@@ -120,6 +129,18 @@ impl FastPath {
     /// What it tells next; `None`: it has ended.
     pub async fn next(&mut self) -> Option<Told> {
         self.told.recv().await
+    }
+
+    /// How late it woke, so far.
+    #[must_use]
+    pub fn lateness(&self) -> &SharedDistribution {
+        &self.lateness
+    }
+
+    /// Whether it is scheduled before everything else, as it should be.
+    #[must_use]
+    pub fn is_real_time(&self) -> bool {
+        self.real_time.load(Ordering::Relaxed)
     }
 
     /// How a router was when the thread last said so.

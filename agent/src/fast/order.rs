@@ -106,4 +106,6 @@ pub struct Told {
     pub name: &'static str,
     /// In words.
     pub detail: String,
+    /// Why not, in a word, where that is what it tells.
+    pub reason: Option<&'static str>,
 }

@@ -15,10 +15,12 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Takes effect for the calling thread; says so, or why not.
-    pub(super) fn take(self) {
+    /// Takes effect for the calling thread; says so, or why not. Whether the thread is
+    /// scheduled before everything else.
+    pub(super) fn take(self) -> bool {
         if self.priority == 0 {
-            return info!("the fast path is scheduled like everything else, as asked for");
+            info!("the fast path is scheduled like everything else, as asked for");
+            return false;
         }
         let parameters = libc::sched_param {
             sched_priority: i32::from(self.priority),
@@ -33,6 +35,7 @@ impl Standing {
                 self.priority
             ),
         }
+        let real_time = outcome != -1;
         // What is used is kept; what may be used is not filled.
         // SAFETY: takes no pointers.
         let outcome =
@@ -40,5 +43,6 @@ impl Standing {
         if let Err(errno) = Errno::result(outcome) {
             warn!("memory is not locked, verdicts may come late: {errno}");
         }
+        real_time
     }
 }

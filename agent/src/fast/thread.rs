@@ -14,9 +14,10 @@ use tracing::error;
 use crate::config::RouterId;
 use crate::engine::Nanos;
 use crate::kernel::FastKernel;
+use crate::metrics::SharedDistribution;
 use crate::observe::router_of;
 use crate::report::clock::monotonic_ns;
-use crate::takeover::{Action, Event, Input};
+use crate::takeover::{Action, Event, Input, Reason};
 
 use super::Report;
 use super::clock::{Bell, Clock};
@@ -47,6 +48,8 @@ pub(super) struct Lateness {
     /// Later than half a millisecond.
     pub(super) late: u64,
     pub(super) worst_ns: Nanos,
+    /// For others to read.
+    pub(super) shared: Arc<SharedDistribution>,
 }
 
 /// The thread.
@@ -145,6 +148,7 @@ impl Thread {
 
     fn note_lateness(&mut self, late_ns: Nanos) {
         self.lateness.wakes += 1;
+        self.lateness.shared.observe(late_ns);
         if late_ns > MS / 2 {
             self.lateness.late += 1;
         }
@@ -244,7 +248,13 @@ impl Thread {
                 Ok(None) => {}
                 Ok(Some(note)) => {
                     let at = monotonic_ns().unwrap_or(now);
-                    self.told(id, at, note.name(), note.to_string());
+                    self.tell(Told {
+                        id: id.clone(),
+                        at,
+                        name: note.name(),
+                        detail: note.to_string(),
+                        reason: note.reason().map(Reason::name),
+                    });
                 }
                 Err(error) => {
                     error!(router = %id, "fast path: {error:#}");
@@ -255,12 +265,16 @@ impl Thread {
     }
 
     pub(super) fn told(&self, id: &RouterId, at: Nanos, name: &'static str, detail: String) {
-        let told = Told {
+        self.tell(Told {
             id: id.clone(),
             at,
             name,
             detail,
-        };
+            reason: None,
+        });
+    }
+
+    fn tell(&self, told: Told) {
         // A daemon that is ending listens no longer.
         _ = self.tell.send(told);
     }

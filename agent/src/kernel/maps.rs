@@ -6,9 +6,10 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap};
 use keepfast_common::counter::Counter;
 use keepfast_common::maps::{
     self as names, AddressKey, Agent, Count, CounterKey, Guarded, HoldingSlot, Link, LinkKey,
-    RouterKey, RouterSlot,
+    RouterKey, RouterSlot, SessionSlot,
 };
 use keepfast_common::neighbour::{Holding, Watched};
+use keepfast_common::session::Session;
 use keepfast_common::track::VirtualRouter;
 
 use super::Wire;
@@ -22,6 +23,7 @@ pub struct Maps {
     guarded: HashMap<MapData, Wire<RouterKey>, Wire<Guarded>>,
     links: HashMap<MapData, Wire<LinkKey>, Wire<Link>>,
     agent: Array<MapData, Wire<Agent>>,
+    sessions: HashMap<MapData, u32, Wire<SessionSlot>>,
 }
 
 impl Maps {
@@ -40,6 +42,7 @@ impl Maps {
             guarded: open(ebpf, names::GUARDED)?,
             links: open(ebpf, names::LINKS)?,
             agent: open(ebpf, names::AGENT)?,
+            sessions: open(ebpf, names::SESSIONS)?,
         })
     }
 
@@ -197,6 +200,19 @@ impl Maps {
         self.agent
             .set(0, Wire(agent), 0)
             .with_context(|| format!("write map {}", names::AGENT))
+    }
+
+    /// Every session, by its number. As [`Self::routers`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn sessions(&self) -> Result<Vec<(u32, Session)>> {
+        self.sessions
+            .iter()
+            .map(|element| element.map(|(number, slot)| (number, slot.0.state)))
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("read map {}", names::SESSIONS))
     }
 
     /// Every counter that is not zero: namespace's inode number, interface index,

@@ -137,6 +137,12 @@ impl Observer {
         self.stand_in()
     }
 
+    /// How many timers the kernel refuses at present.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.refused.len()
+    }
+
     /// Whether [`Self::stand_in`] is to be called every [`STAND_IN`].
     #[must_use]
     pub fn must_stand_in(&self) -> bool {

@@ -9,10 +9,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tracing::{error, info};
 
 use crate::config::{Keepalived, NamespaceChoice, Router, RouterId};
-use crate::engine::{Action, Engine, Input, Nanos, Plan};
+use crate::engine::{Action, Engine, Input, Nanos, Note, Plan};
 use crate::event_log::EventLog;
 use crate::exit::BadInput;
 use crate::files::Dir;
+use crate::metrics::{self, Metrics};
 use crate::network::monitor::Change;
 use crate::notify::{Notifier, Shared};
 use crate::observe::Observer;
@@ -23,6 +24,7 @@ use super::fast::Fast;
 use super::jobs::{Chain, Jobs};
 use super::keepalived;
 use super::member::{FileVersion, Member};
+use super::metrics::Sessions;
 use super::plan::Planner;
 use super::programs::Stage;
 use super::site::Site;
@@ -54,6 +56,10 @@ pub(super) struct Daemon {
     pub(super) shared: Shared,
     /// Turns at keepalived's check of a configuration.
     turns: Rc<Semaphore>,
+    /// What is counted as it happens.
+    pub(super) metrics: Metrics,
+    pub(super) sessions: Sessions,
+    pub(super) started_ns: Nanos,
     /// When each engine has something to do.
     pub(super) deadlines: BTreeSet<(Nanos, RouterId)>,
     /// Reused by every step.
@@ -84,6 +90,9 @@ impl Daemon {
             unattached: VecDeque::new(),
             shared: Shared::default(),
             turns: Rc::new(Semaphore::new(keepalived::CHECKS)),
+            metrics: Metrics::new(),
+            sessions: Sessions::default(),
+            started_ns: monotonic_ns()?,
             deadlines: BTreeSet::new(),
             actions: Vec::new(),
         })
@@ -173,6 +182,7 @@ impl Daemon {
         };
         let mut actions = std::mem::take(&mut self.actions);
         let before = member.engine.deadline();
+        let why = metrics::why(&input);
         member.engine.step(now, input, &mut actions);
         let after = member.engine.deadline();
         if before != after {
@@ -183,6 +193,9 @@ impl Daemon {
                 .extend(after.map(|after| (after, id.clone())));
         }
         for action in actions.drain(..) {
+            if let Action::Note(Note::State { to, .. }) = &action {
+                self.metrics.changed(id, *to, why);
+            }
             self.perform(id, now, action);
         }
         self.actions = actions;
@@ -218,6 +231,9 @@ impl Daemon {
         let Ok(now) = monotonic_ns() else {
             return;
         };
+        if let Some(due) = self.deadline().filter(|due| *due <= now) {
+            self.metrics.late(now - due);
+        }
         let due = self.deadlines.iter().take_while(|(due, _)| *due <= now);
         let due: Vec<RouterId> = due.map(|(_, id)| id.clone()).collect();
         for id in due {

@@ -57,6 +57,11 @@ impl Fast {
         })
     }
 
+    /// Whether a router is guarded.
+    pub(super) fn guards(&self, id: &RouterId) -> bool {
+        self.known.contains_key(id)
+    }
+
     /// What is told to peers: that the agent lives, or that it is about to go.
     pub(super) fn sign(
         &mut self,
@@ -85,8 +90,10 @@ impl Daemon {
             at,
             name,
             detail,
+            reason,
         } = told;
         info!(router = %id, "{name}: {detail}");
+        self.metrics.told(id, name, *reason);
         self.note(id, *at, name, detail);
     }
 

@@ -9,6 +9,7 @@ use tracing::warn;
 use crate::config::RouterId;
 use crate::engine::{Adverts, Input, Published, State};
 use crate::kernel;
+use crate::report::clock::monotonic_ns;
 use crate::report::json::kind_name;
 use crate::report::words::sentence;
 
@@ -45,6 +46,9 @@ impl Daemon {
     /// Takes the kernel's events.
     pub(super) fn take_events(&mut self, events: &mut Vec<Event>) {
         for event in events.drain(..) {
+            if let Ok(now) = monotonic_ns() {
+                self.metrics.event(now.saturating_sub(event.time_ns));
+            }
             let site = self
                 .sites
                 .iter()
@@ -159,6 +163,7 @@ impl Daemon {
             member.engine.state() == State::Primary && !preempts && event.time_ns > followed
         });
         if suspicious {
+            self.metrics.dual_primary(id);
             warn!(router = %id, "two primaries suspected: {}", sentence(event));
             self.note(
                 id,

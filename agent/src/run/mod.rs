@@ -21,7 +21,8 @@
 //! Reading order: [`daemon`] (what owns all) and [`perform`] (what engines decide);
 //! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`heard`],
 //! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
-//! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`], [`guard`].
+//! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`], [`guard`];
+//! what is told of it all: [`metrics`].
 
 mod daemon;
 mod perform;
@@ -43,6 +44,7 @@ mod site;
 
 mod jobs;
 mod keepalived;
+mod metrics;
 mod network;
 mod programs;
 mod removal;
@@ -65,6 +67,7 @@ use crate::control::Server;
 use crate::exit;
 use crate::files::Dir;
 use crate::keepalived::render::Features;
+use crate::metrics::Server as MetricsServer;
 use crate::network::monitor::Change;
 use crate::observe::{Observer, STAND_IN, Source};
 use crate::report::clock::monotonic_ns;
@@ -140,6 +143,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
     watches.watch_namespaces(Path::new(NAMESPACES));
     daemon.read_declarations(false);
     info!("looking after {} routers", daemon.members.len());
+    let mut questions = MetricsServer::start(args.metrics);
     let mut load = Some(Instant::now() + FIRST_TOLD);
     let mut source: Option<Source> = None;
     let mut events: Vec<Event> = Vec::new();
@@ -175,6 +179,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
             done = daemon.jobs.next() => daemon.done(done),
             () = until(deadline) => daemon.expire(),
             incoming = server.next() => daemon.answer(incoming),
+            question = questions.next() => daemon.gather(question),
             changed = watches.next() => {
                 let changed = changed?;
                 if changed.namespaces {
@@ -196,7 +201,8 @@ async fn serve(args: &RunArgs) -> Result<()> {
                 load = None;
                 source = observe(&mut daemon, args.fast_priority);
             }
-            _ = tick.tick() => {
+            due = tick.tick() => {
+                daemon.metrics.late(nanoseconds(due.elapsed()));
                 if watches.watch_declarations(&args.routers) {
                     reread = Some(Instant::now());
                 }
@@ -311,6 +317,10 @@ async fn until(deadline: Option<u64>) {
         }
         _ => std::future::pending().await,
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 async fn at(time: Option<Instant>) {

@@ -89,11 +89,13 @@ impl Daemon {
         }
         match outcome {
             Outcome::Started(program, Ok(process)) => {
+                self.metrics.started(program);
                 debug!(router = %id, pid = process.pid(), "started {program}");
                 self.hold(&id, program, process);
                 self.input(&id, Input::Started(program));
             }
             Outcome::Started(program, Err(why)) => {
+                self.metrics.not_started(program);
                 warn!(router = %id, "start {program}: {why}");
                 self.input(&id, Input::NotStarted(program, why));
             }
@@ -107,6 +109,7 @@ impl Daemon {
                     .is_some_and(|it| it.pid() == pid)
                 {
                     member.processes.remove(&program);
+                    self.metrics.ended(program);
                     info!(router = %id, pid, "{program} ended: {how}");
                     self.input(&id, Input::Ended(program, how));
                 }
@@ -145,6 +148,7 @@ impl Daemon {
             return;
         };
         self.deadlines.retain(|(_, other)| other != id);
+        self.metrics.forget(id);
         info!(router = %id, "removed");
         if let Some(label) = member.site
             && let Some(site) = self.sites.get_mut(&label)

@@ -40,6 +40,7 @@ impl Daemon {
             }
             Err(error) => Reply::from(&error),
         };
+        self.metrics.answered(reply.outcome());
         // Whoever asked may have gone away.
         if answer.send(reply).is_err() {
             debug!("nobody waits for the answer any more");

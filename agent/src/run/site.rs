@@ -168,6 +168,12 @@ impl Site {
         self.attached.contains_key(&index)
     }
 
+    /// How many interfaces are watched by other hooks than they should be.
+    pub(super) fn fallbacks(&self) -> usize {
+        let attached = self.attached.values();
+        attached.filter(|it| !it.fallbacks.is_empty()).count()
+    }
+
     /// By which hooks an interface is watched, in words; `None`: by netlink alone.
     pub(super) fn hooks(&self, name: &str) -> Option<String> {
         self.attached

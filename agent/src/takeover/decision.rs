@@ -241,6 +241,34 @@ const fn unfounded(moment: &Moment<'_>) -> Option<Reason> {
     }
 }
 
+impl Reason {
+    /// A short name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::NotBackup => "not_backup",
+            Self::NotMaster => "not_master",
+            Self::KeepalivedEnded => "keepalived_ended",
+            Self::LinkDown => "link_down",
+            Self::NoMaster => "no_master",
+            Self::AnotherMaster => "another_master",
+            Self::OtherSession => "other_session",
+            Self::NoSession => "no_session",
+            Self::NotLearnt => "not_learnt",
+            Self::Leaving => "leaving",
+            Self::Answers => "answers",
+            Self::AdvertHeard => "advert_heard",
+            Self::GatewayLost => "gateway_lost",
+            Self::OwnTime => "own_time",
+            Self::SignOfLife => "sign_of_life",
+            Self::NoWitness => "no_witness",
+            Self::BackOff => "back_off",
+            Self::Ranked(_) => "ranked",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

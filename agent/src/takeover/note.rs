@@ -100,6 +100,15 @@ pub enum Note {
 }
 
 impl Note {
+    /// Why nothing is done, where that is what it says.
+    #[must_use]
+    pub const fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::NotNow(reason) | Self::Waits(reason) | Self::Keeps(reason) => Some(*reason),
+            _ => None,
+        }
+    }
+
     /// A short name.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -1,0 +1,79 @@
+//! What `keepfast run` tells Prometheus: the numbers, the endpoint, the files that go with it.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use lab::daemon::Daemon;
+use lab::leftovers::Snapshot;
+use lab::require::{Need, require};
+use lab::wait;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+#[path = "metrics/hostile.rs"]
+mod hostile;
+#[path = "metrics/http.rs"]
+mod http;
+#[path = "metrics/page.rs"]
+mod page;
+#[path = "metrics/states.rs"]
+mod states;
+
+use page::Page;
+
+/// How long something may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs one test at a time and checks that it leaves nothing.
+fn alone(test: impl FnOnce()) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    if !require(&[
+        Need::Root,
+        Need::Tool("keepalived"),
+        Need::Tool("prometheus"),
+        Need::Tool("promtool"),
+    ]) {
+        return;
+    }
+    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = Snapshot::of_this_process().unwrap();
+    test();
+    before.check().unwrap();
+}
+
+/// A daemon that tells its metrics at a port of its own choice, started.
+fn daemon(role: &str) -> Daemon {
+    let mut daemon = Daemon::prepare(role).unwrap();
+    daemon = daemon.arguments(&["--metrics", "127.0.0.1:0"]);
+    daemon.start().unwrap();
+    daemon
+}
+
+/// Where a daemon tells its metrics.
+fn endpoint(daemon: &Daemon) -> SocketAddr {
+    wait::until("the endpoint's address", LIMIT, || {
+        let messages = daemon.messages();
+        let (_, after) = messages
+            .rsplit_once("metrics at http://")
+            .ok_or("no address")?;
+        let (address, _) = after.split_once("/metrics").ok_or("half an address")?;
+        address.parse().map_err(|_| address.to_owned())
+    })
+    .unwrap()
+}
+
+/// What a daemon tells.
+fn scrape(daemon: &Daemon) -> Page {
+    Page::read(&http::get(endpoint(daemon), "text/plain").unwrap())
+}
+
+/// Waits until a daemon tells this value.
+fn wait_value(daemon: &Daemon, series: &str, expected: f64) {
+    wait::until(&format!("{series} {expected}"), LIMIT, || {
+        match scrape(daemon).value(series) {
+            Some(value) if value == expected => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .unwrap();
+}
