@@ -10,12 +10,18 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+#[path = "metrics/failover.rs"]
+mod failover;
+#[path = "metrics/files.rs"]
+mod files;
 #[path = "metrics/hostile.rs"]
 mod hostile;
 #[path = "metrics/http.rs"]
 mod http;
 #[path = "metrics/page.rs"]
 mod page;
+#[path = "metrics/prometheus.rs"]
+mod prometheus;
 #[path = "metrics/states.rs"]
 mod states;
 

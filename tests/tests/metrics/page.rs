@@ -1,12 +1,14 @@
 //! Prometheus' text format, as far as a test needs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The numbers of a page.
 #[derive(Debug)]
 pub(super) struct Page {
     /// By name and labels, as they are written.
     values: BTreeMap<String, f64>,
+    /// Names of families.
+    pub(super) families: BTreeSet<String>,
 }
 
 impl Page {
@@ -16,8 +18,12 @@ impl Page {
             let (series, value) = line.rsplit_once(' ').unwrap();
             (series.to_owned(), value.parse().unwrap())
         });
+        let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         Self {
             values: values.collect(),
+            families: families
+                .map(|line| line.split_once(' ').unwrap().0.to_owned())
+                .collect(),
         }
     }
 

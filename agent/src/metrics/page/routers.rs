@@ -60,11 +60,10 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
     to.counters(
         "keepfast_router_dual_primary_suspected",
         "How often another primary was seen beside this host's.",
-        scrape
-            .metrics
-            .dual_primaries
-            .iter()
-            .map(|(id, count)| ([("router", id.as_str())], *count)),
+        routers().map(|it| {
+            let count = scrape.metrics.dual_primaries.get(&it.id);
+            ([router(it)], count.copied().unwrap_or(0))
+        }),
     )?;
     to.counters(
         "keepfast_hook_transitions",
