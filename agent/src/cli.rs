@@ -9,6 +9,7 @@ use crate::config::command::ConfigArgs;
 use crate::control::command::RouterArgs;
 use crate::keepalived::render::Gateway;
 use crate::metrics::Listen;
+use crate::status::command::StatusArgs;
 use crate::{config, control};
 
 /// Looks after VRRP routers by keepalived, and tells who is master of each, the
@@ -59,6 +60,10 @@ pub enum Command {
     /// differs, is printed as comments, and so is a router file for what no instance
     /// belongs to. Changes nothing and sends nothing.
     Discover(DiscoverArgs),
+    /// Say how the daemon and its routers are.
+    ///
+    /// A router in fault is an answer, too: the exit status is 0.
+    Status(StatusArgs),
     /// Speak with the daemon (`keepfast run`) about its routers.
     Router(RouterArgs),
     /// Check router files, or print what they may contain.

@@ -26,6 +26,8 @@ pub mod run;
 
 pub mod control;
 
+pub mod status;
+
 pub mod keepalived;
 
 pub mod discover;

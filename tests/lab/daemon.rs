@@ -170,6 +170,25 @@ impl Daemon {
         process::output_with_input(&mut command, input)
     }
 
+    /// Runs any other command of keepfast against its socket; what it printed.
+    ///
+    /// # Errors
+    /// When that says no; with what it printed.
+    pub fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = binary::keepfast();
+        command.args(arguments).arg("--socket").arg(self.socket());
+        process::output(&mut command)
+    }
+
+    /// How it and all its routers are, by `keepfast status --json`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn status(&self) -> Result<Value> {
+        let told = self.ask(&["status", "--json"])?;
+        serde_json::from_str(&told).with_context(|| format!("read {told}"))
+    }
+
     /// Declares a router, or declares it anew.
     ///
     /// # Errors

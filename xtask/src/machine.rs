@@ -24,6 +24,7 @@ const PACKAGES: [&str; 16] = [
     "procps",
     "prometheus",
     "python3",
+    "python3-jsonschema",
     "radvd",
     "tcpdump",
     "tshark",

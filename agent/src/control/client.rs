@@ -20,7 +20,7 @@ const SEND_LIMIT: Duration = Duration::from_secs(5);
 const MOST_REPLY: u64 = 64 * 1024 * 1024;
 
 /// Asks the daemon that listens at `path`, and returns its result.
-pub(super) fn ask(path: &Path, request: &Request) -> Result<Value> {
+pub(crate) fn ask(path: &Path, request: &Request) -> Result<Value> {
     let mut line = serde_json::to_string(request).context("write the request")?;
     line.push('\n');
     if line.len() > MOST_REQUEST {

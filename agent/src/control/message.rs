@@ -28,6 +28,11 @@ pub enum Request {
     },
     /// Say how all routers are.
     List,
+    /// Say how the daemon is, and one router or all: a [`crate::status::Status`].
+    Status {
+        /// The router's name; all without it.
+        id: Option<String>,
+    },
     /// Say how one router is.
     Show {
         /// Its name.
@@ -137,7 +142,7 @@ impl Request {
             Self::Apply { origin, .. } => Some(format!("apply {origin:?}")),
             Self::Delete { id } => Some(format!("delete {id:?}")),
             Self::Drain { id } => Some(format!("drain {id:?}")),
-            Self::List | Self::Show { .. } | Self::Diff { .. } => None,
+            Self::List | Self::Status { .. } | Self::Show { .. } | Self::Diff { .. } => None,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! {"op":"delete","id":"r1"}
 //! {"op":"list"}
 //! {"op":"show","id":"r1"}
+//! {"op":"status","id":null}
 //! {"op":"diff","text":"...","origin":"r1.toml"}
 //!
 //! {"ok":true,"error":null,"result":...}
@@ -29,6 +30,7 @@ mod client;
 
 mod words;
 
+pub(crate) use client::ask;
 pub use message::{ErrorKind, ErrorReply, MOST_REQUEST, Reply, Request};
 pub use peer::Peer;
 pub use server::{Incoming, Server};

@@ -20,6 +20,9 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// What is known of a router at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -65,7 +68,8 @@ pub enum Adverts {
 }
 
 /// The HA state of a router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     /// Nothing was looked at yet.
     Unknown,
@@ -82,7 +86,8 @@ pub enum State {
 }
 
 /// What others are told: the two words of a state file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Published {
     /// This host serves.
     Primary,

@@ -40,7 +40,6 @@ mod status;
 mod thread;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
@@ -69,7 +68,7 @@ pub struct FastPath {
     report: Report,
     told: UnboundedReceiver<Told>,
     lateness: Arc<SharedDistribution>,
-    real_time: Arc<AtomicBool>,
+    fallbacks: Arc<Mutex<Vec<String>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -98,12 +97,15 @@ impl FastPath {
             Arc::clone(&report),
         )?;
         let lateness = Arc::clone(&thread.lateness.shared);
-        let real_time = Arc::new(AtomicBool::new(false));
-        let taken = Arc::clone(&real_time);
+        let fallbacks = Arc::default();
+        let told_fallbacks: Arc<Mutex<Vec<String>>> = Arc::clone(&fallbacks);
         let thread = Builder::new()
             .name("fast-path".to_owned())
             .spawn(move || {
-                taken.store(standing.take(), Ordering::Relaxed);
+                let fallen_back = standing.take();
+                if let Ok(mut fallbacks) = told_fallbacks.lock() {
+                    *fallbacks = fallen_back;
+                }
                 thread.run();
             })
             .context("start the fast path's thread")?;
@@ -113,7 +115,7 @@ impl FastPath {
             report,
             told,
             lateness,
-            real_time,
+            fallbacks,
             thread: Some(thread),
         })
     }
@@ -137,10 +139,12 @@ impl FastPath {
         &self.lateness
     }
 
-    /// Whether it is scheduled before everything else, as it should be.
+    /// What the thread does in a lesser way than it would like to, in words.
     #[must_use]
-    pub fn is_real_time(&self) -> bool {
-        self.real_time.load(Ordering::Relaxed)
+    pub fn fallbacks(&self) -> Vec<String> {
+        self.fallbacks
+            .lock()
+            .map_or_else(|_| Vec::new(), |fallbacks| fallbacks.clone())
     }
 
     /// How a router was when the thread last said so.

@@ -15,12 +15,17 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Takes effect for the calling thread; says so, or why not. Whether the thread is
-    /// scheduled before everything else.
-    pub(super) fn take(self) -> bool {
+    /// Takes effect for the calling thread; says so, or why not. What is not as it should
+    /// be is returned, too, in words.
+    pub(super) fn take(self) -> Vec<String> {
+        let mut fallbacks = Vec::new();
+        let mut fall_back = |what: String| {
+            warn!("{what}");
+            fallbacks.push(what);
+        };
         if self.priority == 0 {
             info!("the fast path is scheduled like everything else, as asked for");
-            return false;
+            return fallbacks;
         }
         let parameters = libc::sched_param {
             sched_priority: i32::from(self.priority),
@@ -29,20 +34,21 @@ impl Standing {
         let outcome = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameters) };
         match Errno::result(outcome) {
             Ok(_) => info!("the fast path runs with SCHED_FIFO {}", self.priority),
-            Err(errno) => warn!(
+            Err(errno) => fall_back(format!(
                 "the fast path is scheduled like everything else, verdicts may come late: \
                  SCHED_FIFO {}: {errno}",
                 self.priority
-            ),
+            )),
         }
-        let real_time = outcome != -1;
         // What is used is kept; what may be used is not filled.
         // SAFETY: takes no pointers.
         let outcome =
             unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
         if let Err(errno) = Errno::result(outcome) {
-            warn!("memory is not locked, verdicts may come late: {errno}");
+            fall_back(format!(
+                "memory is not locked, verdicts may come late: {errno}"
+            ));
         }
-        real_time
+        fallbacks
     }
 }

@@ -137,10 +137,16 @@ impl Observer {
         self.stand_in()
     }
 
-    /// How many timers the kernel refuses at present.
+    /// How many events were lost, and made up for from the maps.
     #[must_use]
-    pub fn refused(&self) -> usize {
-        self.refused.len()
+    pub const fn lost(&self) -> u64 {
+        self.loss_told
+    }
+
+    /// How many deadlines have no timer, as of the last look.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.len() as u64
     }
 
     /// Whether [`Self::stand_in`] is to be called every [`STAND_IN`].

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use tokio::sync::{Semaphore, mpsc};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::{Keepalived, NamespaceChoice, Router, RouterId};
 use crate::engine::{Action, Engine, Input, Nanos, Note, Plan};
@@ -39,6 +39,10 @@ pub(super) struct Daemon {
     pub(super) members: BTreeMap<RouterId, Member>,
     pub(super) jobs: Jobs,
     pub(super) clock: ClockMapping,
+    /// When it started, CLOCK_MONOTONIC.
+    pub(super) started_ns: Nanos,
+    /// What it does in a lesser way than it would like to, in words.
+    pub(super) fallbacks: Vec<String>,
     /// What is wrong with declarations, in words, as of the last look.
     pub(super) problems: Vec<String>,
     /// Whether the routers of an agent before this one have been taken up.
@@ -59,7 +63,6 @@ pub(super) struct Daemon {
     /// What is counted as it happens.
     pub(super) metrics: Metrics,
     pub(super) sessions: Sessions,
-    pub(super) started_ns: Nanos,
     /// When each engine has something to do.
     pub(super) deadlines: BTreeSet<(Nanos, RouterId)>,
     /// Reused by every step.
@@ -80,6 +83,8 @@ impl Daemon {
             members: BTreeMap::new(),
             jobs: Jobs::default(),
             clock: ClockMapping::now()?,
+            started_ns: monotonic_ns()?,
+            fallbacks: Vec::new(),
             problems: Vec::new(),
             remembered_taken_up: false,
             observer: None,
@@ -92,7 +97,6 @@ impl Daemon {
             turns: Rc::new(Semaphore::new(keepalived::CHECKS)),
             metrics: Metrics::new(),
             sessions: Sessions::default(),
-            started_ns: monotonic_ns()?,
             deadlines: BTreeSet::new(),
             actions: Vec::new(),
         })
@@ -160,6 +164,7 @@ impl Daemon {
             unlogged: 0,
             resigned_ns: 0,
             version,
+            last: None,
         };
         info!(router = %id, "declared");
         self.members.insert(id.clone(), member);
@@ -239,6 +244,13 @@ impl Daemon {
         for id in due {
             self.input_at(&id, now, Input::Tick);
         }
+    }
+
+    /// Something is done in a lesser way than it could be: that is said, and stays to be
+    /// seen.
+    pub(super) fn fall_back(&mut self, what: String) {
+        warn!("{what}");
+        self.fallbacks.push(what);
     }
 
     /// Something went wrong that the router's engine need not know.

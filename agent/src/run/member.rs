@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use crate::config::{Keepalived, Managed, RouterId};
-use crate::engine::{Engine, Plan, Program, Published};
+use crate::engine::{Engine, Nanos, Plan, Program, Published, State};
 use crate::event_log::EventLog;
 use crate::files::Dir;
 use crate::notify::Notifier;
@@ -39,6 +39,18 @@ pub(super) struct Member {
     pub(super) resigned_ns: u64,
     /// The configuration file of somebody else's keepalived, as it was read last.
     pub(super) version: Option<FileVersion>,
+    /// The last change of its state; `None`: there was none yet.
+    pub(super) last: Option<Changed>,
+}
+
+/// A change of a router's state.
+pub(super) struct Changed {
+    /// When, CLOCK_MONOTONIC.
+    pub(super) at: Nanos,
+    pub(super) from: State,
+    pub(super) to: State,
+    /// Why, in words.
+    pub(super) reason: String,
 }
 
 /// Tells a file from what it was before.

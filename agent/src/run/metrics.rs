@@ -135,13 +135,13 @@ impl Daemon {
             ("no_fast_path", usize::from(fast.is_none())),
             (
                 "not_real_time",
-                usize::from(fast.is_some_and(|it| !it.path.is_real_time())),
+                fast.map_or(0, |it| it.path.fallbacks().len()),
             ),
             ("routers_by_netlink", unwatched),
             ("interfaces_by_fallback", by_fallback),
             (
                 "timers_refused",
-                observer.map_or(0, crate::observe::Observer::refused),
+                observer.map_or(0, |it| it.refused() as usize),
             ),
             ("state_files_unwritten", unwritten.count()),
         ]

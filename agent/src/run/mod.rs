@@ -22,7 +22,7 @@
 //! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`heard`],
 //! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
 //! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`], [`guard`];
-//! what is told of it all: [`metrics`].
+//! what is told of it all: [`status`], [`metrics`].
 
 mod daemon;
 mod perform;
@@ -34,6 +34,7 @@ mod heard;
 mod places;
 mod processes;
 mod requests;
+mod status;
 mod ticks;
 
 mod claims;
@@ -170,7 +171,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
             Some((label, change)) = changed.recv() => daemon.change(label, &change),
             outcome = next_events(daemon.observer.as_mut(), source.as_mut(), &mut events) => {
                 if let Err(error) = outcome {
-                    warn!("the kernel programs tell no more, addresses tell alone: {error:#}");
+                    daemon.fall_back(format!("the kernel programs tell no more, addresses tell alone: {error:#}"));
                     source = None;
                 }
                 daemon.take_events(&mut events);
@@ -275,12 +276,15 @@ fn observe(daemon: &mut Daemon, priority: u8) -> Option<Source> {
     match Observer::load(&format!("run-{}", std::process::id())) {
         Ok((mut observer, source)) => {
             if !observer.kernel.tells_namespaces() {
-                warn!("the kernel programs cannot tell namespaces apart; addresses tell alone");
+                daemon.fall_back(
+                    "the kernel programs cannot tell namespaces apart; addresses tell alone"
+                        .to_owned(),
+                );
                 return None;
             }
             match Fast::start(&mut observer, priority) {
                 Ok(fast) => daemon.fast = Some(fast),
-                Err(error) => warn!("no fast path: {error:#}"),
+                Err(error) => daemon.fall_back(format!("no fast path: {error:#}")),
             }
             daemon.observer = Some(observer);
             Some(source)
@@ -291,7 +295,9 @@ fn observe(daemon: &mut Daemon, priority: u8) -> Option<Source> {
             } else {
                 ""
             };
-            warn!("no kernel programs, addresses tell alone{hint}: {error:#}");
+            daemon.fall_back(format!(
+                "no kernel programs, addresses tell alone{hint}: {error:#}"
+            ));
             None
         }
     }

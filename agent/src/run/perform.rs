@@ -15,7 +15,7 @@ use crate::report::clock::monotonic_ns;
 use super::daemon::Daemon;
 use super::jobs::Job;
 use super::keepalived;
-use super::member::Member;
+use super::member::{Changed, Member};
 use super::plan::password;
 use super::{network, programs, removal};
 
@@ -51,6 +51,14 @@ impl Daemon {
             Action::Note(Note::State { from, to, reason }) => {
                 info!(router = %id, "{from} -> {to}: {reason}");
                 self.note(id, now, "state", &format!("{from} -> {to}: {reason}"));
+                if let Some(member) = self.members.get_mut(id) {
+                    member.last = Some(Changed {
+                        at: now,
+                        from,
+                        to,
+                        reason,
+                    });
+                }
             }
             Action::Note(Note::Event(name, detail)) => self.note(id, now, name, &detail),
             Action::StartKeepalived(text) => {

@@ -30,6 +30,7 @@ impl Daemon {
             Request::Delete { id } => self.delete(id),
             Request::List => Ok(self.list()),
             Request::Show { id } => self.show(id),
+            Request::Status { id } => self.tell_status(id.as_deref()),
             Request::Drain { id } => self.known(id).and_then(|id| self.drain(&id)),
             Request::Diff { text, origin } => self.diff(text, origin),
         };
@@ -74,6 +75,11 @@ impl Daemon {
     fn list(&self) -> Value {
         let routers: Vec<Value> = self.members.values().map(|it| self.line(it)).collect();
         json!({ "routers": routers, "problems": self.problems })
+    }
+
+    fn tell_status(&mut self, id: Option<&str>) -> Result<Value> {
+        let id = id.map(|id| self.known(id)).transpose()?;
+        serde_json::to_value(self.status(id.as_ref())?).context("write as JSON")
     }
 
     fn show(&self, id: &str) -> Result<Value> {

@@ -181,6 +181,11 @@ impl Site {
             .map(Attachment::hooks)
     }
 
+    /// How the kernel programs watch an interface; `None`: they do not.
+    pub(super) fn attachment(&self, name: &str) -> Option<&Attachment> {
+        self.attached.get(&self.link(name)?.index)
+    }
+
     fn let_go_of_missing(&mut self) {
         let links = &self.view.links;
         self.attached.retain(|index, _| links.contains_key(index));
