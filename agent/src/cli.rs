@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, value_parser};
 
 use crate::config::command::ConfigArgs;
 use crate::control::command::RouterArgs;
+use crate::events::EventsArgs;
 use crate::keepalived::render::Gateway;
 use crate::metrics::Listen;
 use crate::status::command::StatusArgs;
@@ -64,6 +65,8 @@ pub enum Command {
     ///
     /// A router in fault is an answer, too: the exit status is 0.
     Status(StatusArgs),
+    /// Print what happened to the routers, from their event logs; needs no daemon.
+    Events(EventsArgs),
     /// Speak with the daemon (`keepfast run`) about its routers.
     Router(RouterArgs),
     /// Check router files, or print what they may contain.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::files::Dir;
 
 /// How big a generation may become, bytes.
-const LIMIT: usize = 256 * 1024;
+pub(crate) const LIMIT: usize = 256 * 1024;
 /// For root, and for those whom the administrator gives the file.
 const MODE: u32 = 0o640;
 
@@ -82,7 +82,7 @@ pub fn read(dir: &Dir, name: &str) -> Result<Vec<Value>> {
 }
 
 /// The name of the older generation.
-fn older(name: &str) -> String {
+pub(crate) fn older(name: &str) -> String {
     format!("{name}.1")
 }
 

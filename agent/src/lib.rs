@@ -46,6 +46,8 @@ pub mod files;
 
 pub mod event_log;
 
+pub mod events;
+
 pub mod kernel;
 
 pub mod netlink;

@@ -8,7 +8,9 @@ use anyhow::Result;
 use clap::Parser;
 use keepfast::cli::{Cli, Command};
 use keepfast::network::gateway_check;
-use keepfast::{check, config, control, discover, exit, replay, run as daemon, status, watch};
+use keepfast::{
+    check, config, control, discover, events, exit, replay, run as daemon, status, watch,
+};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -35,6 +37,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Check(args) => check::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Discover(args) => discover::run(args),
+        Command::Events(args) => events::run(args),
         Command::Status(args) => status::command::run(args),
         Command::Router(args) => control::command::run(args),
         Command::Config(args) => config::command::run(args),
