@@ -10,6 +10,7 @@ use crate::control::command::RouterArgs;
 use crate::events::EventsArgs;
 use crate::keepalived::render::Gateway;
 use crate::metrics::Listen;
+use crate::service::log;
 use crate::status::command::StatusArgs;
 use crate::{config, control};
 
@@ -36,6 +37,17 @@ pub struct Cli {
     /// of the kernel programs.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+impl Cli {
+    /// How messages about keepfast itself are to be written.
+    #[must_use]
+    pub const fn log(&self) -> log::Format {
+        match &self.command {
+            Command::Run(args) => args.log,
+            _ => log::Format::Text,
+        }
+    }
 }
 
 /// What to do.
@@ -129,6 +141,15 @@ pub struct RunArgs {
     /// password: whoever reaches the address can read them.
     #[arg(long, value_name = "ADDRESS:PORT|off", default_value_t = Listen::Off)]
     pub metrics: Listen,
+
+    /// Read all declarations as the daemon would, say what is wrong with them, and start
+    /// nothing.
+    #[arg(long)]
+    pub check_config: bool,
+
+    /// How messages are written to stderr.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log: log::Format,
 }
 
 /// Arguments of `keepfast check`.

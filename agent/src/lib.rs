@@ -42,6 +42,8 @@ pub mod network;
 
 pub mod process;
 
+pub mod service;
+
 pub mod files;
 
 pub mod event_log;

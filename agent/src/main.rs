@@ -1,24 +1,23 @@
 //! keepfast: see [`keepfast::cli`] for what it does and [`keepfast::exit`] for
 //! what it exits with.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
 use keepfast::cli::{Cli, Command};
 use keepfast::network::gateway_check;
+use keepfast::service::log;
 use keepfast::{
     check, config, control, discover, events, exit, replay, run as daemon, status, watch,
 };
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => return tell(&answer),
     };
-    trace(cli.verbose);
+    log::start(cli.verbose, cli.log());
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our lines has had enough of them: `keepfast ... | head`.
@@ -52,20 +51,4 @@ fn tell(answer: &clap::Error) -> ExitCode {
         Ok(()) => ExitCode::from(code),
         Err(_) => ExitCode::from(exit::FAILURE),
     }
-}
-
-/// Messages about keepfast itself go to stderr; stdout is for what it watches.
-fn trace(verbose: u8) {
-    let levels = match verbose {
-        0 => "warn,keepfast=info",
-        1 => "warn,keepfast=debug",
-        // The kernel programs' lines come under the name of their own crate.
-        _ => "warn,keepfast=trace,keepfast_ebpf=debug",
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(levels))
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
 }

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// How long it has to start, and what it left behind to go.
@@ -79,8 +80,28 @@ impl Daemon {
     /// # Errors
     /// When it ends or does not answer within twenty seconds; with what it said.
     pub fn start(&mut self) -> Result<()> {
+        self.start_dressed(&[], |_| {})
+    }
+
+    /// As [`Daemon::start`], by `prefix`, programs that run others as somebody or something
+    /// else, and with what `dress` adds to the command.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_dressed(
+        &mut self,
+        prefix: &[&str],
+        dress: impl FnOnce(&mut Command),
+    ) -> Result<()> {
         ensure!(self.process.is_none(), "the daemon runs already");
-        let mut command = binary::keepfast();
+        let mut command = match prefix {
+            [] => binary::keepfast(),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary::path());
+                command
+            }
+        };
         command.arg("run");
         for (option, path) in [
             ("--routers", self.routers()),
@@ -90,6 +111,7 @@ impl Daemon {
             command.arg(option).arg(path);
         }
         command.args(&self.arguments);
+        dress(&mut command);
         self.starts += 1;
         self.started_ns = clock::monotonic_ns()?;
         let log = self.log(self.starts);
@@ -400,7 +422,17 @@ impl Daemon {
         self.process.as_ref().context("the daemon does not run")
     }
 
-    fn log(&self, start: usize) -> PathBuf {
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.running()?.signal(signal)
+    }
+
+    /// What it says at its `start`-th start goes there.
+    #[must_use]
+    pub fn log(&self, start: usize) -> PathBuf {
         self.directory.file(&format!("log.{start}"))
     }
 

@@ -57,6 +57,25 @@ pub fn run(args: &ConfigArgs) -> Result<()> {
     }
 }
 
+/// Says everything that is wrong with the router files in `directory`, and with what they
+/// name, as `plan` finds when it reads that.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn check_directory(directory: &Path, plan: impl Fn(Router) -> Result<()>) -> Result<()> {
+    let mut declarations = read(directory)?;
+    for it in &mut declarations {
+        if let Some(router) = it.router.clone()
+            && let Err(error) = plan(router)
+        {
+            it.wrong.push(format!("{}: {error:#}", it.origin));
+        }
+    }
+    blame(&mut declarations);
+    tell(&declarations, &[])
+}
+
 /// A router file.
 struct Declaration {
     origin: String,
@@ -102,12 +121,17 @@ fn check(paths: &[PathBuf]) -> Result<()> {
             notes.push(format!("not checked: {}: {what}", it.origin));
         }
     }
-    for (index, wrong) in compared(&declarations) {
+    blame(&mut declarations);
+    tell(&declarations, &notes)
+}
+
+/// Adds what is wrong with declarations that cannot both be.
+fn blame(declarations: &mut [Declaration]) {
+    for (index, wrong) in compared(declarations) {
         if let Some(it) = declarations.get_mut(index) {
             it.wrong.push(wrong);
         }
     }
-    tell(&declarations, &notes)
 }
 
 /// The declarations at `path`.

@@ -33,6 +33,7 @@ mod words;
 pub(crate) use client::ask;
 pub use message::{ErrorKind, ErrorReply, MOST_REQUEST, Reply, Request};
 pub use peer::Peer;
+pub(crate) use server::group_id;
 pub use server::{Incoming, Server};
 
 /// Where the daemon listens, unless another path is named.

@@ -105,7 +105,12 @@ impl Drop for Server {
     }
 }
 
-fn group_id(name: &str) -> Result<gid_t> {
+/// The number of a group.
+///
+/// # Errors
+///
+/// There is no such group, or it cannot be looked up.
+pub(crate) fn group_id(name: &str) -> Result<gid_t> {
     let group = Group::from_name(name).with_context(|| format!("look up group {name:?}"))?;
     let group = group.ok_or_else(|| BadInput(format!("there is no group {name:?}")))?;
     Ok(group.gid.as_raw())

@@ -40,6 +40,7 @@ mod status;
 mod thread;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
@@ -66,6 +67,7 @@ pub struct FastPath {
     orders: mpsc::Sender<Order>,
     bell: Arc<Bell>,
     report: Report,
+    turns: Arc<AtomicU64>,
     told: UnboundedReceiver<Told>,
     lateness: Arc<SharedDistribution>,
     fallbacks: Arc<Mutex<Vec<String>>>,
@@ -88,6 +90,7 @@ impl FastPath {
         let (tell, told) = unbounded_channel();
         let bell = Arc::new(Bell::new()?);
         let report = Report::default();
+        let turns = Arc::<AtomicU64>::default();
         let mut thread = Thread::new(
             kernel,
             thread::Marks { mark, ghost },
@@ -95,6 +98,7 @@ impl FastPath {
             Arc::clone(&bell),
             tell,
             Arc::clone(&report),
+            Arc::clone(&turns),
         )?;
         let lateness = Arc::clone(&thread.lateness.shared);
         let fallbacks = Arc::default();
@@ -113,6 +117,7 @@ impl FastPath {
             orders,
             bell,
             report,
+            turns,
             told,
             lateness,
             fallbacks,
@@ -151,6 +156,12 @@ impl FastPath {
     #[must_use]
     pub fn status(&self, id: &RouterId) -> Option<Value> {
         self.report.lock().ok()?.get(id).cloned()
+    }
+
+    /// How many turns the thread has made, at least one a second unless it hangs.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
@@ -60,6 +61,8 @@ pub(super) struct Thread {
     pub(super) bell: Arc<Bell>,
     pub(super) tell: UnboundedSender<Told>,
     pub(super) report: Report,
+    /// How many turns went well: a sign of life.
+    turns: Arc<AtomicU64>,
     pub(super) clock: Clock,
     pub(super) homes: BTreeMap<u32, Home>,
     pub(super) routers: BTreeMap<RouterId, Guarded>,
@@ -81,6 +84,7 @@ impl Thread {
         bell: Arc<Bell>,
         tell: UnboundedSender<Told>,
         report: Report,
+        turns: Arc<AtomicU64>,
     ) -> Result<Self> {
         let clock = Clock::new(kernel.ring_fd(), &bell)?;
         Ok(Self {
@@ -90,6 +94,7 @@ impl Thread {
             bell,
             tell,
             report,
+            turns,
             clock,
             homes: BTreeMap::new(),
             routers: BTreeMap::new(),
@@ -106,10 +111,15 @@ impl Thread {
     /// Runs until it is told to end.
     pub(super) fn run(&mut self) {
         while !self.ends {
-            if let Err(error) = self.turn() {
-                error!("fast path: {error:#}");
-                // What fails at once would fail again at once.
-                std::thread::sleep(std::time::Duration::from_millis(100));
+            match self.turn() {
+                Ok(()) => {
+                    self.turns.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error) => {
+                    error!("fast path: {error:#}");
+                    // What fails at once would fail again at once.
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
             }
         }
     }

@@ -22,7 +22,7 @@
 //! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`heard`],
 //! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
 //! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`], [`guard`];
-//! what is told of it all: [`status`], [`metrics`].
+//! what is told of it all: [`status`], [`metrics`], [`service`].
 
 mod daemon;
 mod perform;
@@ -34,9 +34,11 @@ mod heard;
 mod places;
 mod processes;
 mod requests;
+mod service;
 mod status;
 mod ticks;
 
+mod check;
 mod claims;
 mod member;
 mod memory;
@@ -78,6 +80,7 @@ use daemon::Daemon;
 use directory::Watches;
 use fast::Fast;
 use plan::Planner;
+use service::Service;
 
 /// How often it is looked for what no event tells.
 const TICK: Duration = Duration::from_secs(1);
@@ -108,8 +111,12 @@ const NAMESPACES: &str = "/run/netns";
 /// # Errors
 ///
 /// A directory cannot be used, another daemon uses it, or the control socket cannot
-/// be opened. What is wrong with single routers is logged, and no error.
+/// be opened. What is wrong with single routers is logged, and no error, unless it is
+/// asked for only that (`--check-config`).
 pub fn run(args: &RunArgs) -> Result<()> {
+    if args.check_config {
+        return check::check(args);
+    }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -121,6 +128,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("wait for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("wait for signals")?;
     let mut hangup = signal(SignalKind::hangup()).context("wait for signals")?;
+    let mut service = Service::new()?;
     raise_descriptor_limit();
     let base = Dir::create(&args.state, 0o755)?;
     let _lock = lock(base.path())?;
@@ -159,6 +167,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     loop {
+        service.turn(&daemon);
         let deadline = daemon.deadline();
         let refused = daemon
             .observer
@@ -192,7 +201,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
             }
             _ = hangup.recv() => {
                 info!("reading the declarations again");
-                daemon.read_declarations(true);
+                service.reload(|| daemon.read_declarations(true));
             }
             () = at(reread) => {
                 reread = None;
@@ -201,6 +210,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
             () = at(load) => {
                 load = None;
                 source = observe(&mut daemon, args.fast_priority);
+                service.ready(&daemon);
             }
             due = tick.tick() => {
                 daemon.metrics.late(nanoseconds(due.elapsed()));
@@ -209,6 +219,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
                 }
                 watches.watch_namespaces(Path::new(NAMESPACES));
                 daemon.tick();
+                service.tell(&daemon);
             }
             _ = slow_tick.tick() => {
                 daemon.slow_tick();
@@ -231,6 +242,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
         }
     }
     info!("ending; the routers stay as they are");
+    service.stopping();
     daemon.take_leave().await;
     Ok(())
 }
