@@ -72,5 +72,7 @@ pub mod replay;
 
 pub mod report;
 
+pub mod neutron;
+
 #[cfg(test)]
 mod frames;

@@ -9,10 +9,13 @@ use keepfast::cli::{Cli, Command};
 use keepfast::network::gateway_check;
 use keepfast::service::log;
 use keepfast::{
-    check, config, control, discover, events, exit, replay, run as daemon, status, watch,
+    check, config, control, discover, events, exit, neutron, replay, run as daemon, status, watch,
 };
 
 fn main() -> ExitCode {
+    if let Some(arguments) = neutron::arguments(std::env::args_os()) {
+        return neutron::run(&arguments);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => return tell(&answer),

@@ -43,6 +43,8 @@ pub mod watcher;
 
 pub mod sender;
 
+pub mod shim;
+
 pub mod ear;
 
 pub mod daemon;

@@ -1,5 +1,7 @@
 //! What is said on the control socket.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -40,6 +42,25 @@ pub enum Request {
     },
     /// Have another host serve a router, without an outage.
     Drain {
+        /// Its name.
+        id: String,
+    },
+    /// Look after a router of Neutron's while this connection is open, and lead its
+    /// monitor ([`crate::neutron`]).
+    Register {
+        /// Its name.
+        id: String,
+        /// The name of its network namespace.
+        namespace: String,
+        /// The interface of its primary address.
+        interface: String,
+        /// Its primary address, with a prefix length.
+        address: String,
+        /// Where its keepalived.conf is.
+        conf_dir: PathBuf,
+    },
+    /// Look after a registered router no more.
+    Unregister {
         /// Its name.
         id: String,
     },
@@ -142,6 +163,8 @@ impl Request {
             Self::Apply { origin, .. } => Some(format!("apply {origin:?}")),
             Self::Delete { id } => Some(format!("delete {id:?}")),
             Self::Drain { id } => Some(format!("drain {id:?}")),
+            Self::Register { id, .. } => Some(format!("register {id:?}")),
+            Self::Unregister { id } => Some(format!("let go of {id:?}")),
             Self::List | Self::Status { .. } | Self::Show { .. } | Self::Diff { .. } => None,
         }
     }

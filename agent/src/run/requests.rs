@@ -32,6 +32,9 @@ impl Daemon {
             Request::Show { id } => self.show(id),
             Request::Status { id } => self.tell_status(id.as_deref()),
             Request::Drain { id } => self.known(id).and_then(|id| self.drain(&id)),
+            Request::Register { .. } | Request::Unregister { .. } => {
+                Err(BadInput("this daemon leads no monitors of Neutron's".to_owned()).into())
+            }
             Request::Diff { text, origin } => self.diff(text, origin),
         };
         let reply = match outcome {

@@ -1,0 +1,380 @@
+//! The monitor's loop: what the state is comes from the daemon that leads or from netlink, and
+//! goes into the state file, to conntrackd and to the agent.
+
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signalfd::SignalFd;
+
+use crate::engine::{Nanos, Published};
+use crate::netns;
+use crate::report::clock::monotonic_ns;
+
+use super::arguments::Arguments;
+use super::conntrack::Sync;
+use super::courier::{Courier, Progress};
+use super::leader::{Leader, News};
+use super::log::Log;
+use super::memory::Clean;
+use super::netlink::{Netlink, Received, Seen, Wanted};
+use super::outbox::Outbox;
+use super::place::Place;
+
+/// Until what could not be done is tried again.
+const AGAIN: Nanos = 1_000_000_000;
+
+/// After so long a rest, memory is given back.
+const REST: Nanos = 300_000_000;
+
+const NANOS_PER_MS: Nanos = 1_000_000;
+
+/// Monitors one router.
+pub(super) struct Monitor<'a> {
+    arguments: &'a Arguments,
+    place: &'a Place,
+    log: &'a Log,
+    signals: SignalFd,
+    leader: Leader,
+    view: View,
+    /// Whether this process is in the router's namespace.
+    inside: bool,
+    state: Option<Published>,
+    /// When the state file is to be written again that could not be.
+    rewrite_at: Option<Nanos>,
+    outbox: Outbox,
+    courier: Courier,
+    sync: Option<Sync>,
+    /// What connections were last synchronised for.
+    synced: Option<Published>,
+    /// Whether it was logged that the daemon does not take the router.
+    refused: bool,
+    clean: Option<Clean>,
+    /// When memory is to be given back.
+    rest_at: Option<Nanos>,
+}
+
+/// Its own view of the address.
+enum View {
+    /// A daemon leads.
+    Closed,
+    /// It cannot be had; tried again at a time.
+    Blind(Nanos),
+    Open(Netlink),
+}
+
+impl<'a> Monitor<'a> {
+    pub(super) fn new(
+        arguments: &'a Arguments,
+        place: &'a Place,
+        log: &'a Log,
+        signals: SignalFd,
+    ) -> Result<Self> {
+        Ok(Self {
+            arguments,
+            place,
+            log,
+            signals,
+            leader: Leader::new(arguments)?,
+            view: View::Blind(0),
+            inside: false,
+            state: None,
+            rewrite_at: None,
+            outbox: Outbox::new(),
+            courier: Courier::new(&arguments.agent_socket, arguments.router.as_str()),
+            sync: None,
+            synced: None,
+            refused: false,
+            clean: None,
+            rest_at: Some(monotonic_ns()?.saturating_add(REST)),
+        })
+    }
+
+    /// Monitors until SIGTERM.
+    pub(super) fn run(mut self) -> Result<()> {
+        loop {
+            let now = monotonic_ns()?;
+            self.look(now);
+            self.follow(now);
+            self.rewrite(now);
+            self.deliver(now);
+            if self.wait(now)? {
+                self.log.debug("ended by a signal");
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes what netlink says.
+    fn look(&mut self, now: Nanos) {
+        match &mut self.view {
+            View::Blind(at) if *at <= now => self.open(now),
+            View::Closed | View::Blind(_) => {}
+            View::Open(netlink) => {
+                let received = netlink.receive();
+                match received {
+                    Ok(Received::Nothing) => return,
+                    Ok(Received::Other) => {}
+                    Ok(Received::Change(Seen::There)) => self.take(now, Published::Primary),
+                    Ok(Received::Change(Seen::Gone)) => self.take(now, Published::Backup),
+                    Ok(Received::Overrun) => {
+                        self.log.info("netlink messages were lost: looking again");
+                        self.open(now);
+                    }
+                    Err(error) => self.blind(now, &error),
+                }
+                self.look(now);
+            }
+        }
+    }
+
+    /// Subscribes, and lists.
+    fn open(&mut self, now: Nanos) {
+        match self.opened() {
+            Ok((netlink, there)) => {
+                self.view = View::Open(netlink);
+                self.take(
+                    now,
+                    if there {
+                        Published::Primary
+                    } else {
+                        Published::Backup
+                    },
+                );
+            }
+            Err(error) => self.blind(now, &error),
+        }
+    }
+
+    fn opened(&mut self) -> Result<(Netlink, bool)> {
+        if !self.inside {
+            let path = Path::new(netns::NAMED).join(self.arguments.namespace.as_str());
+            let doing = || format!("enter network namespace {}", path.display());
+            let file = File::open(&path).with_context(doing)?;
+            setns(file, CloneFlags::CLONE_NEWNET).with_context(doing)?;
+            self.inside = true;
+        }
+        let mut netlink = Netlink::open(Wanted {
+            interface: self.arguments.interface.clone(),
+            address: self.arguments.address,
+        })?;
+        let there = netlink.list()?;
+        Ok((netlink, there))
+    }
+
+    /// What cannot be seen is not said to be there.
+    fn blind(&mut self, now: Nanos, error: &anyhow::Error) {
+        if self.state.is_none() || matches!(self.view, View::Open(_)) {
+            self.log.error(&format!("{error:#}: trying again"));
+        }
+        self.view = View::Blind(now.saturating_add(AGAIN));
+        if self.state.is_none() {
+            self.take(now, Published::Backup);
+        }
+    }
+
+    /// Takes what the daemon says.
+    fn follow(&mut self, now: Nanos) {
+        loop {
+            match self.leader.go_on(now) {
+                News::Nothing => return,
+                News::State(state, begins) => {
+                    if begins {
+                        self.log
+                            .info("registered with keepfast, which leads from now on");
+                        self.refused = false;
+                        self.view = View::Closed;
+                    }
+                    self.take(now, state);
+                }
+                News::Gone(error) => {
+                    self.log.info(&format!(
+                        "keepfast leads no more, going on alone: {error:#}"
+                    ));
+                    self.open(now);
+                }
+                News::Refused(error) => {
+                    if !std::mem::replace(&mut self.refused, true) {
+                        self.log
+                            .info(&format!("not registered with keepfast: {error:#}"));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The state is this: a transition, unless it was that already.
+    fn take(&mut self, now: Nanos, state: Published) {
+        let before = self.state.replace(state);
+        if before == Some(state) {
+            return;
+        }
+        self.rewrite_at = Some(now);
+        self.outbox.put(state);
+        self.rewrite(now);
+        let (router, word) = (&self.arguments.router, state.as_str());
+        self.log.info(&match before {
+            None => format!("Initial status of router {router} is {word}"),
+            Some(_) => format!("Detected state change to: {word}"),
+        });
+    }
+
+    /// Writes the state file, if that is due.
+    fn rewrite(&mut self, now: Nanos) {
+        let (Some(state), Some(at)) = (self.state, self.rewrite_at) else {
+            return;
+        };
+        if now < at {
+            return;
+        }
+        match self.place.write_state(state) {
+            Ok(()) => {
+                self.rewrite_at = None;
+                let (router, word) = (&self.arguments.router, state.as_str());
+                self.log
+                    .info(&format!("Wrote router {router} state {word}"));
+            }
+            Err(error) => {
+                self.rewrite_at = Some(now.saturating_add(AGAIN));
+                self.log.error(&format!("{error:#}: trying again"));
+            }
+        }
+    }
+
+    /// Has connections synchronised, and the agent told, as far as that is possible now.
+    fn deliver(&mut self, now: Nanos) {
+        loop {
+            if let Some(sync) = &mut self.sync {
+                if !sync.go_on(now, self.log) {
+                    return;
+                }
+                self.synced = Some(sync.state());
+                let (router, word) = (&self.arguments.router, sync.state().as_str());
+                let message =
+                    format!("Synced connection tracking state on {word} for router {router}");
+                self.sync = None;
+                self.log.info(&message);
+            }
+            let progress = if self.courier.is_idle() {
+                let Some(next) = self.outbox.next().filter(|_| self.outbox.retry_at() <= now)
+                else {
+                    return;
+                };
+                if self.arguments.conntrackd && self.synced != Some(next) {
+                    self.sync = Some(Sync::new(next, &self.arguments.conf_dir));
+                    continue;
+                }
+                let begun = self.courier.begin(now, next);
+                begun.and_then(|()| self.courier.go_on(now))
+            } else {
+                self.courier.go_on(now)
+            };
+            match progress {
+                Ok(Progress::Under) => return,
+                Ok(Progress::Told(state)) => {
+                    let failures = self.outbox.told(state);
+                    let (router, word) = (&self.arguments.router, state.as_str());
+                    let after = match failures {
+                        0 => String::new(),
+                        _ => format!(", after {failures} failures"),
+                    };
+                    let message = format!("Notified agent router {router}, state {word}{after}");
+                    self.log.info(&message);
+                }
+                Err(error) => {
+                    if self.outbox.failed(now) == 0 {
+                        self.log.error(&format!("{error:#}: trying again"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until there is something to do; returns whether it is to end.
+    fn wait(&mut self, now: Nanos) -> Result<bool> {
+        if self.rest_at.is_some_and(|at| at <= now) {
+            self.rest_at = None;
+            self.give_back();
+        }
+        let deadline = self.deadline();
+        let woken = {
+            let descriptors = [
+                Some(self.signals.as_fd()),
+                self.leader.lines(),
+                self.courier.answers(),
+                self.sync.as_ref().and_then(Sync::ends),
+                match &self.view {
+                    View::Open(netlink) => Some(netlink.as_fd()),
+                    View::Closed | View::Blind(_) => None,
+                },
+            ];
+            // What is not there is the first one again, which does no harm.
+            let first = self.signals.as_fd();
+            let mut waiting =
+                descriptors.map(|it| PollFd::new(it.unwrap_or(first), PollFlags::POLLIN));
+            let until = [deadline, self.rest_at].into_iter().flatten().min();
+            match poll(&mut waiting, timeout(until, now)) {
+                Ok(count) => count > 0,
+                Err(Errno::EINTR) => false,
+                Err(errno) => return Err(errno).context("wait for what happens"),
+            }
+        };
+        let later = monotonic_ns()?;
+        if woken || deadline.is_some_and(|at| at <= later) {
+            self.rest_at = Some(later.saturating_add(REST));
+        }
+        Ok(woken
+            && self
+                .signals
+                .read_signal()
+                .context("read signals")?
+                .is_some())
+    }
+
+    /// When something is due without anything happening.
+    fn deadline(&self) -> Option<Nanos> {
+        let told_next = self
+            .outbox
+            .next()
+            .filter(|_| self.courier.is_idle() && self.sync.is_none());
+        let look = match &self.view {
+            View::Blind(at) => Some(*at),
+            View::Closed | View::Open(_) => None,
+        };
+        let all = [
+            self.leader.deadline(),
+            self.courier.deadline(),
+            self.sync.as_ref().and_then(Sync::deadline),
+            told_next.map(|_| self.outbox.retry_at()),
+            self.rewrite_at,
+            look,
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    fn give_back(&mut self) {
+        if self.clean.is_none() {
+            match Clean::find() {
+                Ok(clean) => self.clean = Some(clean),
+                Err(error) => self.log.debug(&format!("{error:#}")),
+            }
+        }
+        if let Some(clean) = &self.clean {
+            clean.give_back();
+        }
+    }
+}
+
+/// Rounded up: what is due is due by then.
+fn timeout(until: Option<Nanos>, now: Nanos) -> PollTimeout {
+    let Some(until) = until else {
+        return PollTimeout::NONE;
+    };
+    let ms = until.saturating_sub(now).div_ceil(NANOS_PER_MS);
+    PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+}
