@@ -1,6 +1,8 @@
 //! `neutron-keepalived-state-change` as Neutron's agent starts it: what it writes, whom it
 //! tells, and that each transition is told once.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use lab::require::{Need, require};
 use std::time::Duration;
 
@@ -10,7 +12,15 @@ mod alone;
 #[path = "neutron/agent.rs"]
 mod agent;
 
-const NEEDS: [Need; 3] = [Need::Root, Need::Tool("ip"), Need::Tool("python3")];
+#[path = "neutron/daemon.rs"]
+mod daemon;
+
+const NEEDS: [Need; 4] = [
+    Need::Root,
+    Need::Tool("ip"),
+    Need::Tool("keepalived"),
+    Need::Tool("python3"),
+];
 
 /// Generous: nothing here takes a tenth of it.
 const LIMIT: Duration = Duration::from_secs(20);

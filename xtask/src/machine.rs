@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::process::{capture, run, step};
 
 /// The peers and tools that the lab starts.
-const PACKAGES: [&str; 16] = [
+const PACKAGES: &[&str] = &[
     "bpftool",
     "conntrack",
     "conntrackd",
@@ -31,7 +31,7 @@ const PACKAGES: [&str; 16] = [
 ];
 
 /// Those of the packages whose services start on installation.
-const SERVICES: [&str; 6] = [
+const SERVICES: &[&str] = &[
     "conntrackd.service",
     "frr.service",
     "haproxy.service",
@@ -86,7 +86,8 @@ fn missing_from(installed: &str) -> Vec<&'static str> {
             .any(|line| line.split_once(' ') == Some((package, "installed")))
     };
     PACKAGES
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|package| !is_installed(package))
         .collect()
 }

@@ -3,7 +3,7 @@
 //! A unix stream socket takes one [`Request`] per connection, as one line of JSON of
 //! at most [`MOST_REQUEST`] bytes, and answers it with one [`Reply`], as one line of
 //! JSON. It is for root, for the user that the daemon runs as, and for the group
-//! that it was told of. [`Server`] is the daemon's side, [`command`] that of
+//! that it was told of. A connection that registers a router stays open ([`lead`]). [`Server`] is the daemon's side, [`command`] that of
 //! `keepfast router`.
 //!
 //! ```text
@@ -12,6 +12,7 @@
 //! {"op":"list"}
 //! {"op":"show","id":"r1"}
 //! {"op":"status","id":null}
+//! {"op":"register","id":"r2",...}
 //! {"op":"diff","text":"...","origin":"r1.toml"}
 //!
 //! {"ok":true,"error":null,"result":...}
@@ -23,6 +24,8 @@ mod message;
 mod server;
 
 mod peer;
+
+mod lead;
 
 pub mod command;
 

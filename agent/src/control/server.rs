@@ -23,15 +23,17 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use super::lead::{STATES, lead};
 use super::message::{ErrorKind as Kind, MOST_REQUEST, Reply, Request};
 use super::peer::{self, Peer};
+use crate::engine::Published;
 use crate::exit::BadInput;
 
 /// Connections at a time; others wait.
 const MOST_CONNECTIONS: usize = 32;
 
 /// How long it may take to send a request, and to take a reply.
-const TALK_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const TALK_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the daemon may take to do what it was asked for.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -48,6 +50,8 @@ pub struct Incoming {
     pub peer: Peer,
     /// Takes the answer. Dropped without one, it is a failure.
     pub answer: oneshot::Sender<Reply>,
+    /// Of a registration: takes each state of the router. Dropped, the connection ends.
+    pub states: Option<mpsc::Sender<Published>>,
 }
 
 /// The control socket, removed when this is dropped.
@@ -203,12 +207,19 @@ async fn keep_door(listener: UnixListener, group: Option<gid_t>, requests: mpsc:
 
 /// One connection, from its request to its reply.
 async fn talk(mut stream: UnixStream, group: Option<gid_t>, requests: mpsc::Sender<Incoming>) {
-    let reply = answer(&mut stream, group, &requests).await;
-    let sent = timeout(TALK_LIMIT, send(&mut stream, &reply)).await;
+    let mut registration = None;
+    let reply = answer(&mut stream, group, &requests, &mut registration).await;
+    let registration = registration.filter(|_| reply.ok);
+    let ends = registration.is_none();
+    let sent = timeout(TALK_LIMIT, send(&mut stream, &reply, ends)).await;
     match sent {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!("control socket: send the reply: {error}"),
         Err(_) => debug!("control socket: the reply was not taken within {TALK_LIMIT:?}"),
+    }
+    if let Some((id, peer, states)) = registration {
+        // Not one of the few that may ask at a time.
+        tokio::spawn(lead(stream, id, peer, states, requests));
     }
 }
 
@@ -216,6 +227,7 @@ async fn answer(
     stream: &mut UnixStream,
     group: Option<gid_t>,
     requests: &mpsc::Sender<Incoming>,
+    registration: &mut Option<(String, Peer, mpsc::Receiver<Published>)>,
 ) -> Reply {
     let peer = match admit(stream, group) {
         Ok(peer) => peer,
@@ -228,10 +240,17 @@ async fn answer(
     };
     let action = request.action();
     let (answer, answered) = oneshot::channel();
+    let mut states = None;
+    if let Request::Register { id, .. } = &request {
+        let (sender, receiver) = mpsc::channel(STATES);
+        states = Some(sender);
+        *registration = Some((id.clone(), peer, receiver));
+    }
     let incoming = Incoming {
         request,
         peer,
         answer,
+        states,
     };
     let ask = async {
         requests.send(incoming).await.ok()?;
@@ -288,11 +307,13 @@ async fn receive(stream: &mut UnixStream) -> Result<Request> {
     serde_json::from_slice(&line).context("the request is none that is known")
 }
 
-async fn send(stream: &mut UnixStream, reply: &Reply) -> Result<()> {
+async fn send(stream: &mut UnixStream, reply: &Reply, ends: bool) -> Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     stream.write_all(&line).await?;
-    stream.shutdown().await?;
+    if ends {
+        stream.shutdown().await?;
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::config::{Keepalived, NamespaceChoice, Router, RouterId};
@@ -27,6 +28,7 @@ use super::member::{FileVersion, Member};
 use super::metrics::Sessions;
 use super::plan::Planner;
 use super::programs::Stage;
+use super::registered::{self, Registered};
 use super::site::Site;
 
 /// All routers, and what they share.
@@ -47,6 +49,8 @@ pub(super) struct Daemon {
     pub(super) problems: Vec<String>,
     /// Whether the routers of an agent before this one have been taken up.
     pub(super) remembered_taken_up: bool,
+    /// When what registered routers left is to be removed.
+    pub(super) sweep_at: Option<Instant>,
     /// `None`: addresses tell alone.
     pub(super) observer: Option<Observer>,
     /// `None`: keepalived takes over by itself alone.
@@ -87,6 +91,7 @@ impl Daemon {
             fallbacks: Vec::new(),
             problems: Vec::new(),
             remembered_taken_up: false,
+            sweep_at: Some(Instant::now() + registered::RETURN_LIMIT),
             observer: None,
             fast: None,
             sites: BTreeMap::new(),
@@ -144,6 +149,11 @@ impl Daemon {
 
     /// Begins to look after a router: finds what there is of it.
     pub(super) fn adopt(&mut self, plan: Plan) -> Result<()> {
+        self.adopt_as(plan, None)
+    }
+
+    /// As [`Self::adopt`], of a router that may have been registered.
+    pub(super) fn adopt_as(&mut self, plan: Plan, registered: Option<Registered>) -> Result<()> {
         let id = plan.router.id.clone();
         let directory = Rc::new(self.base.subdirectory(id.as_str(), 0o755)?);
         let version = match &plan.router.keepalived {
@@ -163,6 +173,7 @@ impl Daemon {
             claims: Claims::default(),
             unlogged: 0,
             resigned_ns: 0,
+            registered,
             version,
             last: None,
         };
@@ -266,6 +277,13 @@ impl Daemon {
         let Some(member) = self.members.get(&router.id) else {
             return Ok(());
         };
+        if member.registered.is_some() {
+            return Err(BadInput(format!(
+                "router {} was registered by Neutron's monitor: expected another name",
+                router.id
+            ))
+            .into());
+        }
         let old = &member.plan().router;
         let same_place = match (&old.namespace, &router.namespace) {
             (NamespaceChoice::Host, NamespaceChoice::Host) => true,

@@ -36,7 +36,7 @@ impl Daemon {
         let gone: Vec<RouterId> = self
             .members
             .keys()
-            .filter(|id| !with_file.contains(id.as_str()))
+            .filter(|id| !with_file.contains(id.as_str()) && !self.is_registered(id))
             .cloned()
             .collect();
         for id in gone {

@@ -15,6 +15,7 @@ use crate::process::Process;
 
 use super::claims::Claims;
 use super::jobs::Chain;
+use super::registered::Registered;
 
 /// A router that is looked after.
 pub(super) struct Member {
@@ -37,6 +38,8 @@ pub(super) struct Member {
     pub(super) unlogged: u64,
     /// When this host resigned last, CLOCK_MONOTONIC nanoseconds; 0: never.
     pub(super) resigned_ns: u64,
+    /// Of a router of Neutron's whose monitor registered it.
+    pub(super) registered: Option<Registered>,
     /// The configuration file of somebody else's keepalived, as it was read last.
     pub(super) version: Option<FileVersion>,
     /// The last change of its state; `None`: there was none yet.

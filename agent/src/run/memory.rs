@@ -19,7 +19,7 @@ const FILE: &str = "router.toml";
 impl Daemon {
     /// Keeps a router's declaration.
     pub(super) fn remember(&self, id: &RouterId) -> Result<()> {
-        let Some(member) = self.members.get(id) else {
+        let Some(member) = self.members.get(id).filter(|it| it.registered.is_none()) else {
             return Ok(());
         };
         let text = config::render::render(&member.plan().router);

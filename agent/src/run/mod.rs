@@ -19,7 +19,7 @@
 //! they are; the next one takes them up.
 //!
 //! Reading order: [`daemon`] (what owns all) and [`perform`] (what engines decide);
-//! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`heard`],
+//! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`registered`], [`heard`],
 //! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
 //! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`], [`guard`];
 //! what is told of it all: [`status`], [`metrics`], [`service`].
@@ -33,6 +33,7 @@ mod guard;
 mod heard;
 mod places;
 mod processes;
+mod registered;
 mod requests;
 mod service;
 mod status;

@@ -138,7 +138,8 @@ fn check_script_name(managed: &Managed) -> String {
     format!("ha_check_script_{}.sh", managed.vrrp.vrid.get())
 }
 
-fn attached_plan(router: &Arc<Router>, attached: &Attached) -> Result<Plan> {
+/// The plan of a router whose keepalived is somebody else's.
+pub(super) fn attached_plan(router: &Arc<Router>, attached: &Attached) -> Result<Plan> {
     let instance = find_instance(&attached.config_file, &attached.instance)?;
     let family = instance
         .addresses

@@ -19,7 +19,10 @@ impl Daemon {
     /// Answers a request.
     pub(super) fn answer(&mut self, incoming: Incoming) {
         let Incoming {
-            request, answer, ..
+            request,
+            peer,
+            answer,
+            states,
         } = incoming;
         let outcome = match &request {
             Request::Apply {
@@ -32,9 +35,8 @@ impl Daemon {
             Request::Show { id } => self.show(id),
             Request::Status { id } => self.tell_status(id.as_deref()),
             Request::Drain { id } => self.known(id).and_then(|id| self.drain(&id)),
-            Request::Register { .. } | Request::Unregister { .. } => {
-                Err(BadInput("this daemon leads no monitors of Neutron's".to_owned()).into())
-            }
+            Request::Register { .. } => self.register(&request, states, peer),
+            Request::Unregister { id } => self.unregister(id),
             Request::Diff { text, origin } => self.diff(text, origin),
         };
         let reply = match outcome {
@@ -68,6 +70,13 @@ impl Daemon {
 
     fn delete(&mut self, id: &str) -> Result<Value> {
         let id = self.known(id)?;
+        if self.is_registered(&id) {
+            return Err(BadInput(format!(
+                "router {id} was registered by Neutron's monitor and goes with it: expected one \
+                 that was declared"
+            ))
+            .into());
+        }
         if let Ok(directory) = Dir::open(&self.declarations) {
             directory.remove(&format!("{id}.toml"))?;
         }
@@ -108,6 +117,7 @@ impl Daemon {
             .map(|place| format!("{} dev {}", place.address, place.interface))
             .collect();
         let more = json!({
+            "registered_by": member.registered.as_ref().map(|it| it.pid),
             "directory": self.planner.directory(id.as_str()),
             "interface": interface,
             "vrid": plan.instance.as_ref().map(|it| it.vrid.get()),
@@ -146,7 +156,13 @@ impl Daemon {
     /// Reads a declaration, and compares it with the routers that are there.
     fn parse(&self, text: &str, origin: &str) -> Result<Router> {
         let router = config::file::parse(text, origin, None)?;
-        let own = [(origin, &router)];
+        self.demand_no_conflict(&router, origin)?;
+        Ok(router)
+    }
+
+    /// Refuses a router that cannot be beside those that are there.
+    pub(super) fn demand_no_conflict(&self, router: &Router, origin: &str) -> Result<()> {
+        let own = [(origin, router)];
         let others: Vec<(String, &Router)> = self
             .members
             .values()
@@ -157,7 +173,7 @@ impl Daemon {
         let all: Vec<(&str, &Router)> = others.chain(own).collect();
         let problems = config::conflicts::conflicts(&all);
         if problems.is_empty() {
-            Ok(router)
+            Ok(())
         } else {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Err(BadInput(lines.join("\n")).into())
@@ -187,7 +203,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn known(&self, id: &str) -> Result<RouterId> {
+    pub(super) fn known(&self, id: &str) -> Result<RouterId> {
         let found = self.members.keys().find(|known| known.as_str() == id);
         found.cloned().ok_or_else(|| {
             NotFound(format!(

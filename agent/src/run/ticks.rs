@@ -48,6 +48,7 @@ impl Daemon {
             }
             self.take_events(&mut events);
         }
+        self.sweep();
         let attached = self.members.values().filter(|it| it.managed().is_none());
         let attached: Vec<RouterId> = attached.map(|it| it.id.clone()).collect();
         for id in attached {
@@ -71,7 +72,11 @@ impl Daemon {
         }
         let router = Router::clone(&plan.router);
         member.version = version;
-        match self.planner.plan(router) {
+        let plan = match &member.registered {
+            Some(registered) => Ok(registered.plan(&router)),
+            None => self.planner.plan(router),
+        };
+        match plan {
             Ok(plan) => {
                 info!(router = %id, "keepalived's configuration has changed");
                 self.input(id, Input::Declared(Box::new(plan)));
