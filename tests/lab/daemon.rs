@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -167,6 +168,20 @@ impl Daemon {
         let logs = (1..=self.starts).map(|number| self.log(number));
         logs.filter_map(|log| fs::read_to_string(log).ok())
             .collect()
+    }
+
+    /// Where it tells its metrics, if it was started with `--metrics`.
+    ///
+    /// # Errors
+    /// When it has not said so after twenty seconds.
+    pub fn endpoint(&self) -> Result<SocketAddr> {
+        wait::until("the endpoint's address", READY, || {
+            let messages = self.messages();
+            let said = messages.rsplit_once("metrics at http://");
+            let address = said.and_then(|(_, after)| after.split_once("/metrics"));
+            let (address, _) = address.ok_or("no address")?;
+            address.parse().map_err(|_| address.to_owned())
+        })
     }
 
     /// Puts a router's file where routers are declared.

@@ -53,6 +53,8 @@ pub mod router;
 
 pub mod many;
 
+pub mod http;
+
 pub mod listener;
 
 pub mod addresses;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use lab::daemon::Daemon;
+use lab::http;
 use lab::leftovers::Snapshot;
 use lab::require::{Need, require};
 use lab::wait;
@@ -16,8 +17,6 @@ mod failover;
 mod files;
 #[path = "metrics/hostile.rs"]
 mod hostile;
-#[path = "metrics/http.rs"]
-mod http;
 #[path = "metrics/page.rs"]
 mod page;
 #[path = "metrics/prometheus.rs"]
@@ -57,15 +56,7 @@ fn daemon(role: &str) -> Daemon {
 
 /// Where a daemon tells its metrics.
 fn endpoint(daemon: &Daemon) -> SocketAddr {
-    wait::until("the endpoint's address", LIMIT, || {
-        let messages = daemon.messages();
-        let (_, after) = messages
-            .rsplit_once("metrics at http://")
-            .ok_or("no address")?;
-        let (address, _) = after.split_once("/metrics").ok_or("half an address")?;
-        address.parse().map_err(|_| address.to_owned())
-    })
-    .unwrap()
+    daemon.endpoint().unwrap()
 }
 
 /// What a daemon tells.

@@ -174,9 +174,12 @@ impl FastKernel {
 }
 
 /// A handle of its own to a map.
-fn own<M: TryFrom<Map, Error = MapError>>(ebpf: &Ebpf, name: &str) -> Result<M> {
-    let Map::HashMap(data) = ebpf.map(name).with_context(|| format!("find map {name}"))? else {
-        anyhow::bail!("map {name} is of another type");
+pub(super) fn own<M: TryFrom<Map, Error = MapError>>(ebpf: &Ebpf, name: &str) -> Result<M> {
+    let map = ebpf.map(name).with_context(|| format!("find map {name}"))?;
+    let (data, wrap): (&MapData, fn(MapData) -> Map) = match map {
+        Map::HashMap(data) => (data, Map::HashMap),
+        Map::PerCpuHashMap(data) => (data, Map::PerCpuHashMap),
+        _ => anyhow::bail!("map {name} is of another type"),
     };
     let fd = data
         .fd()
@@ -184,10 +187,10 @@ fn own<M: TryFrom<Map, Error = MapError>>(ebpf: &Ebpf, name: &str) -> Result<M> 
         .try_clone_to_owned()
         .with_context(|| format!("open map {name}"))?;
     let data = MapData::from_fd(fd).with_context(|| format!("open map {name}"))?;
-    M::try_from(Map::HashMap(data)).with_context(|| format!("open map {name}"))
+    M::try_from(wrap(data)).with_context(|| format!("open map {name}"))
 }
 
-fn there<T>(found: Result<T, MapError>, name: &str) -> Result<Option<T>> {
+pub(super) fn there<T>(found: Result<T, MapError>, name: &str) -> Result<Option<T>> {
     match found {
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),

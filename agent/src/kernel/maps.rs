@@ -6,24 +6,25 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap};
 use keepfast_common::counter::Counter;
 use keepfast_common::maps::{
     self as names, AddressKey, Agent, Count, CounterKey, Guarded, HoldingSlot, Link, LinkKey,
-    RouterKey, RouterSlot, SessionSlot,
+    RouterKey, RouterSlot,
 };
 use keepfast_common::neighbour::{Holding, Watched};
-use keepfast_common::session::Session;
 use keepfast_common::track::VirtualRouter;
 
 use super::Wire;
+
+/// The map of counters.
+pub(super) type CounterMap = PerCpuHashMap<MapData, Wire<CounterKey>, Wire<Count>>;
 
 /// The maps that the programs and the agent share.
 pub struct Maps {
     routers: HashMap<MapData, Wire<RouterKey>, Wire<RouterSlot>>,
     watched: HashMap<MapData, Wire<AddressKey>, Wire<Watched>>,
     holdings: HashMap<MapData, Wire<AddressKey>, Wire<HoldingSlot>>,
-    counters: PerCpuHashMap<MapData, Wire<CounterKey>, Wire<Count>>,
+    counters: CounterMap,
     guarded: HashMap<MapData, Wire<RouterKey>, Wire<Guarded>>,
     links: HashMap<MapData, Wire<LinkKey>, Wire<Link>>,
     agent: Array<MapData, Wire<Agent>>,
-    sessions: HashMap<MapData, u32, Wire<SessionSlot>>,
 }
 
 impl Maps {
@@ -42,7 +43,6 @@ impl Maps {
             guarded: open(ebpf, names::GUARDED)?,
             links: open(ebpf, names::LINKS)?,
             agent: open(ebpf, names::AGENT)?,
-            sessions: open(ebpf, names::SESSIONS)?,
         })
     }
 
@@ -202,19 +202,6 @@ impl Maps {
             .with_context(|| format!("write map {}", names::AGENT))
     }
 
-    /// Every session, by its number. As [`Self::routers`].
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses.
-    pub fn sessions(&self) -> Result<Vec<(u32, Session)>> {
-        self.sessions
-            .iter()
-            .map(|element| element.map(|(number, slot)| (number, slot.0.state)))
-            .collect::<Result<_, _>>()
-            .with_context(|| format!("read map {}", names::SESSIONS))
-    }
-
     /// Every counter that is not zero: namespace's inode number, interface index,
     /// what, how often.
     ///
@@ -222,17 +209,22 @@ impl Maps {
     ///
     /// The kernel refuses.
     pub fn counters(&self) -> Result<Vec<(u32, u32, Counter, u64)>> {
-        let mut counters = Vec::new();
-        for element in self.counters.iter() {
-            let (Wire(key), values) =
-                element.with_context(|| format!("read map {}", names::COUNTERS))?;
-            if let Some(counter) = Counter::from_number(key.counter) {
-                let count = values.iter().map(|value| value.0.count).sum();
-                counters.push((key.netns, key.ifindex, counter, count));
-            }
-        }
-        Ok(counters)
+        read_counters(&self.counters)
     }
+}
+
+/// See [`Maps::counters`].
+pub(super) fn read_counters(map: &CounterMap) -> Result<Vec<(u32, u32, Counter, u64)>> {
+    let mut counters = Vec::new();
+    for element in map.iter() {
+        let (Wire(key), values) =
+            element.with_context(|| format!("read map {}", names::COUNTERS))?;
+        if let Some(counter) = Counter::from_number(key.counter) {
+            let count = values.iter().map(|value| value.0.count).sum();
+            counters.push((key.netns, key.ifindex, counter, count));
+        }
+    }
+    Ok(counters)
 }
 
 /// The deadline for which no timer is armed, if there is one.

@@ -7,6 +7,7 @@ mod debug;
 mod fast;
 mod maps;
 mod pins;
+mod reader;
 mod ring;
 mod wire;
 
@@ -16,8 +17,11 @@ pub use debug::DebugLines;
 pub use fast::FastKernel;
 pub use maps::Maps;
 pub use pins::{PinDirectory, ROOT as PIN_ROOT};
+pub use reader::Reader;
 pub use ring::{Events, Loss};
 pub use wire::{Wire, address};
+
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{MapData, RingBuf};
@@ -61,6 +65,7 @@ pub struct Kernel {
     ebpf: Ebpf,
     maps: Maps,
     fast: Option<FastKernel>,
+    reader: Arc<Reader>,
     tells_namespaces: bool,
 }
 
@@ -116,11 +121,13 @@ impl Kernel {
             pin_maps(&ebpf, pins)?;
         }
         let fast = FastKernel::take(&mut ebpf)?;
+        let reader = Reader::take(&ebpf)?;
         let maps = Maps::take(&mut ebpf)?;
         Ok(Self {
             ebpf,
             maps,
             fast: Some(fast),
+            reader: Arc::new(reader),
             tells_namespaces: offsets.0.known == 1,
         })
     }
@@ -128,6 +135,12 @@ impl Kernel {
     /// The maps.
     pub const fn maps(&mut self) -> &mut Maps {
         &mut self.maps
+    }
+
+    /// What another thread may read the maps with.
+    #[must_use]
+    pub fn reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.reader)
     }
 
     /// Whether events and maps name the network namespace.

@@ -6,7 +6,7 @@ use std::hash::Hash;
 /// Adds up what each of some counts has grown by. One that ends stays in the sum: else
 /// that would shrink, and Prometheus would take it for a new start.
 #[derive(Debug)]
-pub struct Growth<K, const N: usize> {
+pub(super) struct Growth<K, const N: usize> {
     last: HashMap<K, [u64; N]>,
     total: [u64; N],
 }
@@ -23,7 +23,7 @@ impl<K, const N: usize> Default for Growth<K, N> {
 impl<K: Eq + Hash, const N: usize> Growth<K, N> {
     /// Takes the counts as they are now; those that are not among them have ended.
     /// Returns the sums.
-    pub fn take(&mut self, now: impl IntoIterator<Item = (K, [u64; N])>) -> [u64; N] {
+    pub(super) fn take(&mut self, now: impl IntoIterator<Item = (K, [u64; N])>) -> [u64; N] {
         let mut last = HashMap::new();
         for (key, counts) in now {
             let before = self.last.get(&key).copied().unwrap_or([0; N]);

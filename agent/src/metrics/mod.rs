@@ -1,14 +1,14 @@
 //! What Prometheus is told: `GET /metrics`, in its text format or as OpenMetrics.
 //!
 //! ```text
-//! daemon: Metrics, routers, kernel's maps --Scrape--> page: text --> server --> HTTP
-//!              ^                             (a thread of its own)
+//! daemon: Metrics, routers --Scrape--> kernel's maps --> page: text --> server --> HTTP
+//!              ^                       (a thread of its own)
 //! fast thread: SharedDistribution
 //! ```
 //!
 //! The daemon counts in [`Metrics`] as things happen, and at each question copies that,
-//! and how all is, into a [`Scrape`]; it waits for nobody. What is made of it takes
-//! longer, and is done by another thread ([`page`]).
+//! and how all is, into a [`Scrape`]; it waits for nobody. To ask the kernel for the rest
+//! ([`kernel`]) and to write it ([`page`]) takes longer, and is done by another thread.
 //!
 //! Label values are names of declared routers and words of this program: their number is
 //! bounded by what is declared, and nobody on a network can add one. Times are in
@@ -16,11 +16,12 @@
 //!
 //! Reading order: [`counted`] (what is counted as it happens), [`scrape`] (how all is at
 //! a moment), [`page`] (what it is called, and said to mean), [`server`];
-//! [`distribution`], [`growth`], [`listen`], [`process`].
+//! [`distribution`], [`growth`], [`kernel`], [`listen`], [`process`].
 
 mod counted;
 mod distribution;
 mod growth;
+mod kernel;
 mod listen;
 pub mod page;
 mod process;
@@ -29,7 +30,6 @@ mod server;
 
 pub use counted::{Metrics, why};
 pub use distribution::{Distribution, SharedDistribution};
-pub use growth::Growth;
 pub use listen::Listen;
 pub use scrape::{AdvertSample, HookSample, RouterSample, Scrape, SessionSample};
-pub use server::{Question, Server};
+pub use server::{Gathered, Question, Server};

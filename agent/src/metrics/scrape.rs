@@ -1,6 +1,7 @@
 //! How all is at a moment.
 
 use keepfast_common::counter::Counter;
+use keepfast_common::maps::RouterKey;
 use keepfast_common::track::{GAP_BUCKETS, PHASE_ACTIVE, PHASE_LATE, VirtualRouter};
 
 use super::counted::Metrics;
@@ -16,7 +17,7 @@ pub struct Scrape {
     pub metrics: Metrics,
     /// The routers.
     pub routers: Vec<RouterSample>,
-    /// What the kernel programs counted.
+    /// What the kernel programs counted; these and the next are asked for later.
     pub counters: Vec<(Counter, u64)>,
     /// The fast path's sessions.
     pub sessions: SessionSample,
@@ -43,8 +44,10 @@ pub struct RouterSample {
     pub since_seconds: f64,
     /// Whether its keepalived runs; `None`: not known.
     pub keepalived: Option<bool>,
-    /// Whether the kernel programs watch the interface of its adverts.
-    pub watched: bool,
+    /// What it is on the wire, where the kernel programs watch that.
+    pub key: Option<RouterKey>,
+    /// The declared priority; 0: not known.
+    pub priority: u8,
     /// The declared mode of its fast path, and whether that works; `None`: there is to be
     /// none.
     pub fast_path: Option<(&'static str, bool)>,

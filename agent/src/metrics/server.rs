@@ -19,9 +19,11 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use super::kernel::Sessions;
 use super::listen::Listen;
 use super::page::{self, Format};
 use super::scrape::Scrape;
+use crate::kernel::Reader;
 
 /// The only path.
 const PATH: &str = "/metrics";
@@ -50,7 +52,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const LISTEN_PAUSE: Duration = Duration::from_secs(10);
 
 /// Takes how all is. Dropped without, it is a failure.
-pub type Question = oneshot::Sender<Scrape>;
+pub type Question = oneshot::Sender<Gathered>;
+
+/// What the daemon gathers.
+pub struct Gathered {
+    /// All but what the kernel programs know.
+    pub scrape: Scrape,
+    /// By which they are asked; `None`: there are none.
+    pub kernel: Option<Arc<Reader>>,
+}
 
 /// The endpoint, closed when this is dropped.
 #[derive(Debug)]
@@ -64,6 +74,7 @@ struct Desk {
     questions: mpsc::Sender<Question>,
     /// The last pages; held while one is made, so that one is made at a time.
     pages: Mutex<Vec<Page>>,
+    sessions: Arc<Sessions>,
 }
 
 struct Page {
@@ -108,6 +119,7 @@ async fn keep_door(address: SocketAddr, questions: mpsc::Sender<Question>) {
     let desk = Arc::new(Desk {
         questions,
         pages: Mutex::default(),
+        sessions: Arc::default(),
     });
     let mut connections = JoinSet::new();
     loop {
@@ -209,10 +221,11 @@ impl Desk {
             self.questions.send(question).await.ok()?;
             answer.await.ok()
         };
-        let scrape = timeout(ANSWER_LIMIT, ask).await;
-        let scrape = scrape.ok().flatten().context("the daemon gave no answer")?;
+        let gathered = timeout(ANSWER_LIMIT, ask).await.ok().flatten();
+        let gathered = gathered.context("the daemon gave no answer")?;
         let made = Instant::now();
-        let text = spawn_blocking(move || page::write(scrape, format))
+        let sessions = Arc::clone(&self.sessions);
+        let text = spawn_blocking(move || write(gathered, &sessions, format))
             .await
             .context("write the page")??;
         pages.push(Page {
@@ -222,6 +235,17 @@ impl Desk {
         });
         Ok(text)
     }
+}
+
+/// Makes the page, by a thread of its own.
+fn write(gathered: Gathered, sessions: &Sessions, format: Format) -> Result<String> {
+    let Gathered { mut scrape, kernel } = gathered;
+    if let Some(kernel) = kernel
+        && let Err(error) = scrape.ask_kernel(&kernel, sessions)
+    {
+        warn!("metrics without those of the kernel programs: {error:#}");
+    }
+    Ok(page::write(scrape, format)?)
 }
 
 fn refusal(status: StatusCode, words: &str) -> Response<String> {

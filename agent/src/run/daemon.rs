@@ -25,7 +25,6 @@ use super::fast::Fast;
 use super::jobs::{Chain, Jobs};
 use super::keepalived;
 use super::member::{FileVersion, Member};
-use super::metrics::Sessions;
 use super::plan::Planner;
 use super::programs::Stage;
 use super::registered::{self, Registered};
@@ -66,7 +65,6 @@ pub(super) struct Daemon {
     turns: Rc<Semaphore>,
     /// What is counted as it happens.
     pub(super) metrics: Metrics,
-    pub(super) sessions: Sessions,
     /// When each engine has something to do.
     pub(super) deadlines: BTreeSet<(Nanos, RouterId)>,
     /// Reused by every step.
@@ -101,7 +99,6 @@ impl Daemon {
             shared: Shared::default(),
             turns: Rc::new(Semaphore::new(keepalived::CHECKS)),
             metrics: Metrics::new(),
-            sessions: Sessions::default(),
             deadlines: BTreeSet::new(),
             actions: Vec::new(),
         })

@@ -306,7 +306,7 @@ fn at_rest(daemon: &Daemon, mut adverts: impl FnMut() -> Result<()>) -> Result<R
 }
 
 /// Has a master of each router advertise.
-fn advertise(sender: &Sender, count: usize) -> Result<()> {
+pub(crate) fn advertise(sender: &Sender, count: usize) -> Result<()> {
     for number in 0..count {
         let advert = Advert {
             vlan: 0,

@@ -1,7 +1,7 @@
 //! Measures the kernel programs and the agent, and sets the numbers beside what was promised.
 //!
 //! `cargo xtask bench [cost] [latency] [timer] [scale] [states] [storm] [fleet]
-//! [failover] [steady] [probing]`, as root; all of them without a name. The last six are of `keepfast run`.
+//! [metrics] [failover] [steady] [probing]`, as root; all of them without a name. The last seven are of `keepfast run`.
 //! Prints tables and writes them as JSON to `target/bench/keepfast.json`. A target that is missed
 //! is told, not an error: it may be the machine's fault. A wrong, lost or missing event is one:
 //! told as a fault, and the exit status is then 1.
@@ -50,6 +50,7 @@ mod cost;
 mod failover;
 mod fleet;
 mod latency;
+mod metrics;
 mod probing;
 mod scale;
 mod states;
@@ -60,7 +61,7 @@ mod timer;
 /// A measurement's name and what does it.
 type Measurement = (&'static str, fn() -> Result<Findings>);
 
-const MEASUREMENTS: [Measurement; 10] = [
+const MEASUREMENTS: [Measurement; 11] = [
     ("cost", cost::measure),
     ("latency", latency::measure),
     ("timer", timer::measure),
@@ -68,6 +69,7 @@ const MEASUREMENTS: [Measurement; 10] = [
     ("states", states::measure),
     ("storm", storm::measure),
     ("fleet", fleet::measure),
+    ("metrics", metrics::measure),
     ("failover", failover::measure),
     ("steady", steady::measure),
     ("probing", probing::measure),

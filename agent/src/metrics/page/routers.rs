@@ -54,7 +54,7 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
     to.gauges(
         "keepfast_router_watched",
         "1 while the kernel programs watch the interface of the router's adverts.",
-        routers().map(|it| ([router(it)], u64::from(it.watched))),
+        routers().map(|it| ([router(it)], u64::from(it.key.is_some()))),
     )?;
     adverts(scrape, to)?;
     to.counters(

@@ -41,7 +41,8 @@ fn full() -> Scrape {
             state: State::Primary,
             since_seconds: 1.5,
             keepalived: Some(true),
-            watched: true,
+            key: None,
+            priority: 100,
             fast_path: Some(("armed", true)),
             adverts: Some(AdvertSample::of(&known, 3_000_000_000)),
             hooks: Some(HookSample {

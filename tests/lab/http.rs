@@ -1,13 +1,18 @@
-//! As little of HTTP as a client needs.
+//! As little of HTTP as a client needs that asks for metrics.
 
 use anyhow::{Context as _, Result, ensure};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
-use super::LIMIT;
+/// How long the other side may take for what it does at once.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Asks for the metrics in a format; the page.
-pub(super) fn get(address: SocketAddr, accept: &str) -> Result<String> {
+///
+/// # Errors
+/// When they are refused, or are not whole.
+pub fn get(address: SocketAddr, accept: &str) -> Result<String> {
     let request = format!("GET /metrics HTTP/1.1\r\nHost: keepfast\r\nAccept: {accept}\r\n\r\n");
     let answer = say(address, request.as_bytes())?;
     let (head, body) = answer.split_once("\r\n\r\n").context("find the body")?;
@@ -21,7 +26,10 @@ pub(super) fn get(address: SocketAddr, accept: &str) -> Result<String> {
 }
 
 /// Sends this, and returns all that comes until the other side closes.
-pub(super) fn say(address: SocketAddr, bytes: &[u8]) -> Result<String> {
+///
+/// # Errors
+/// When nobody listens, or the other side is silent.
+pub fn say(address: SocketAddr, bytes: &[u8]) -> Result<String> {
     let mut stream = connect(address)?;
     // It may be refused half way.
     stream.write_all(bytes).unwrap_or_default();
@@ -34,7 +42,11 @@ pub(super) fn say(address: SocketAddr, bytes: &[u8]) -> Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-pub(super) fn connect(address: SocketAddr) -> Result<TcpStream> {
+/// Connects.
+///
+/// # Errors
+/// When nobody listens.
+pub fn connect(address: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;
