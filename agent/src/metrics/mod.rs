@@ -31,5 +31,5 @@ mod server;
 pub use counted::{Metrics, why};
 pub use distribution::{Distribution, SharedDistribution};
 pub use listen::Listen;
-pub use scrape::{AdvertSample, HookSample, RouterSample, Scrape, SessionSample};
+pub use scrape::{AdvertSample, HookSample, RouterSample, Scrape, SessionSample, seconds};
 pub use server::{Gathered, Question, Server};

@@ -1,5 +1,6 @@
 //! How all is at a moment.
 
+use jiff::Timestamp;
 use keepfast_common::counter::Counter;
 use keepfast_common::maps::RouterKey;
 use keepfast_common::track::{GAP_BUCKETS, PHASE_ACTIVE, PHASE_LATE, VirtualRouter};
@@ -95,6 +96,13 @@ pub struct SessionSample {
     /// Probes that left; answers; probes that left late; how often evidence was void;
     /// how often a peer was suspect.
     pub counts: [u64; 5],
+}
+
+/// Seconds since 1970, to the millisecond: a clock that is set anew by less does not make
+/// another number of it.
+#[must_use]
+pub fn seconds(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1e3
 }
 
 impl AdvertSample {

@@ -65,6 +65,8 @@ pub(super) struct Daemon {
     turns: Rc<Semaphore>,
     /// What is counted as it happens.
     pub(super) metrics: Metrics,
+    /// When this began, seconds since 1970.
+    pub(super) started_seconds: f64,
     /// When each engine has something to do.
     pub(super) deadlines: BTreeSet<(Nanos, RouterId)>,
     /// Reused by every step.
@@ -78,14 +80,15 @@ impl Daemon {
         planner: Planner,
         changes: mpsc::Sender<(usize, Change)>,
     ) -> Result<Self> {
+        let clock = ClockMapping::now()?;
+        let started_ns = monotonic_ns()?;
         Ok(Self {
             base: Rc::new(base),
             declarations,
             planner,
             members: BTreeMap::new(),
             jobs: Jobs::default(),
-            clock: ClockMapping::now()?,
-            started_ns: monotonic_ns()?,
+            started_ns,
             fallbacks: Vec::new(),
             problems: Vec::new(),
             remembered_taken_up: false,
@@ -99,6 +102,8 @@ impl Daemon {
             shared: Shared::default(),
             turns: Rc::new(Semaphore::new(keepalived::CHECKS)),
             metrics: Metrics::new(),
+            started_seconds: metrics::seconds(clock.instant(started_ns)),
+            clock,
             deadlines: BTreeSet::new(),
             actions: Vec::new(),
         })

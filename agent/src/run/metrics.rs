@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::config::{Mode, RouterId};
 use crate::engine::Liveness;
-use crate::metrics::{Gathered, HookSample, Question, RouterSample, Scrape};
+use crate::metrics::{Gathered, HookSample, Question, RouterSample, Scrape, seconds};
 use crate::observe::Observer;
 
 use super::daemon::Daemon;
@@ -32,7 +32,7 @@ impl Daemon {
             wake_lateness: self.fast.as_ref().map(|it| it.path.lateness().read()),
             problems: self.problems.len() as u64,
             running: running.copied().collect(),
-            started_seconds: seconds(self.clock.instant(self.started_ns)),
+            started_seconds: self.started_seconds,
             ..Scrape::default()
         };
         scrape.fallbacks = self.fallbacks(&scrape.routers);
@@ -111,8 +111,4 @@ fn declared_mode(member: &Member) -> Option<&'static str> {
         Mode::Shadow => Some("shadow"),
         Mode::Armed => Some("armed"),
     }
-}
-
-fn seconds(at: jiff::Timestamp) -> f64 {
-    at.as_nanosecond() as f64 / 1e9
 }

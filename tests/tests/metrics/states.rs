@@ -44,8 +44,8 @@ fn a_router_that_changes_its_state() {
         let backups =
             "keepfast_router_transitions_total{router=\"r\",to=\"backup\",reason=\"address\"}";
         let before = page.value(backups).unwrap_or(0.0);
-        wait::until("ten adverts", LIMIT, || match adverts(&daemon, "sent") {
-            10.0.. => Ok(()),
+        wait::until("twenty adverts", LIMIT, || match adverts(&daemon, "sent") {
+            20.0.. => Ok(()),
             few => Err(few.to_string()),
         })
         .unwrap();
@@ -58,7 +58,7 @@ fn a_router_that_changes_its_state() {
         assert_eq!(page.states("r"), ["backup"]);
         assert!(adverts(&daemon, "received") >= 1.0);
         let suspected = "keepfast_router_dual_primary_suspected_total{router=\"r\"}";
-        assert_eq!(page.value(suspected), Some(1.0));
+        assert!(page.value(suspected) >= Some(1.0));
         assert!(page.sum("keepfast_event_latency_seconds_count") >= 2.0);
         assert!(page.sum("keepfast_router_advert_gap_seconds_count") >= 10.0);
         let margin = page.sum("keepfast_router_advert_margin_ratio");

@@ -99,7 +99,8 @@ fn adverts(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
     )?;
     to.buckets(
         "keepfast_router_advert_gap_seconds",
-        "Time between two adverts of the master, seconds; the sum is not known.",
+        "Time between two adverts of the master, seconds; the sum is estimated \
+         from the buckets.",
         seen().map(|(labels, adverts)| (labels, gaps(adverts))),
     )?;
     to.gauges(

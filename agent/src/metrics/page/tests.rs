@@ -75,7 +75,8 @@ fn numbers_are_where_they_belong() {
         "keepfast_router_advert_gap_seconds_bucket{router=\"office\",le=\"0.001024\"} 1",
         "keepfast_router_advert_gap_seconds_bucket{router=\"office\",le=\"1.048576\"} 6",
         "keepfast_router_advert_gap_seconds_bucket{router=\"office\",le=\"+Inf\"} 8",
-        "keepfast_router_advert_gap_seconds_sum{router=\"office\"} NaN",
+        // 0.000512 + 5 * 0.786432 + 2 * 16.777216
+        "keepfast_router_advert_gap_seconds_sum{router=\"office\"} 37.487104",
         "keepfast_router_advert_gap_seconds_count{router=\"office\"} 8",
         "keepfast_takeovers_total{router=\"office\",outcome=\"took_over\"} 1",
         "keepfast_takeovers_total{router=\"office\",outcome=\"not_now\"} 1",

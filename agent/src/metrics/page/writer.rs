@@ -102,7 +102,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Buckets of which no sum is known.
+    /// Buckets of which no sum is known: one is estimated, for OpenMetrics allows no NaN. All that
+    /// is in a bucket counts as the middle of it, what is in the last one as its lower bound.
     pub(super) fn buckets<'l>(
         &mut self,
         name: &str,
@@ -114,9 +115,16 @@ impl Writer<'_> {
             .encode_descriptor(name, help, None, MetricType::Histogram)?;
         for (labels, buckets) in values {
             let count = buckets.iter().map(|(_, count)| count).sum();
+            let mut sum = 0.0;
+            let mut lower = 0.0;
+            for (bound, count) in &buckets {
+                let upper = if bound.is_finite() { *bound } else { lower };
+                sum += f64::midpoint(lower, upper) * *count as f64;
+                lower = upper;
+            }
             family
                 .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(f64::NAN, count, &buckets, None)?;
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         }
         Ok(())
     }
