@@ -199,3 +199,49 @@ impl Metrics {
         self.dual_primaries.remove(router);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::takeover::{Cause, Note, Reason};
+
+    #[test]
+    fn what_is_counted_is_what_the_fast_path_tells() {
+        let (cause, after_ns, back_off_ns) = (Cause::Silence, 0, 0);
+        let told = [
+            Note::TookOver {
+                cause,
+                since_loss_ns: 0,
+                since_verdict_ns: 0,
+            },
+            Note::Failed { back_off_ns },
+            Note::Lost { after_ns },
+            Note::NotNow(Reason::NoMaster),
+            Note::Wrong {
+                after_ns,
+                back_off_ns,
+            },
+            Note::Yields { after_ns },
+            Note::WouldHaveBeenWrong { after_ns },
+            Note::WouldHaveMattered { saved_ns: None },
+            Note::WouldTakeOver {
+                cause,
+                since_loss_ns: 0,
+            },
+            Note::NotHandedOver,
+            Note::Keeps(Reason::NoMaster),
+            Note::HandedOver { after_ns },
+        ];
+        let router: RouterId = "office".parse().unwrap();
+        let mut metrics = Metrics::new();
+        metrics.expect(&router);
+        for note in told {
+            metrics.told(&router, note.name(), note.reason().map(Reason::name));
+        }
+        let counted = [&metrics.takeovers, &metrics.shadow, &metrics.hand_overs];
+        let counts: Vec<u64> = counted.iter().flat_map(|it| it.values()).copied().collect();
+        assert_eq!(counts, [1; 12]);
+        // Only what was an occasion.
+        assert_eq!(metrics.not_now, [("no_master", 1)].into());
+    }
+}

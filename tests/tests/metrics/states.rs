@@ -149,3 +149,22 @@ fn prometheus_finds_nothing_wrong_with_the_text() {
         assert_eq!(said.unwrap(), "");
     });
 }
+
+#[test]
+fn a_daemon_that_is_started_anew_is_back_at_its_address() {
+    alone(|| {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let mut daemon = Daemon::prepare("metrics").unwrap();
+        daemon = daemon.arguments(&["--metrics", &address.to_string()]);
+        daemon.start().unwrap();
+        for _ in 0..3 {
+            // The daemon ends each connection, so the kernel keeps its port for a while.
+            scrape(&daemon);
+            daemon.restart().unwrap();
+        }
+        scrape(&daemon);
+        assert!(!daemon.messages().contains("no metrics"));
+    });
+}
