@@ -45,6 +45,8 @@ pub mod sender;
 
 pub mod shim;
 
+pub mod neutron;
+
 pub mod ear;
 
 pub mod daemon;

@@ -98,9 +98,22 @@ impl Process {
     /// # Errors
     /// When the log cannot be made or the program not be started.
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+        Self::start_with_input(name, command, Stdio::null(), log)
+    }
+
+    /// As [`Process::start`], with `input` as its standard input.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_with_input(
+        name: &str,
+        command: &mut Command,
+        input: Stdio,
+        log: &Path,
+    ) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("make {}", log.display()))?;
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
@@ -181,7 +194,15 @@ impl Process {
     /// # Errors
     /// When it has not after five seconds.
     pub fn wait_end(&mut self) -> Result<ExitStatus> {
-        wait_for(&mut self.child, PATIENCE).with_context(|| format!("wait for {}", self.name))
+        self.wait_end_within(PATIENCE)
+    }
+
+    /// As [`Process::wait_end`], for as long as `limit`.
+    ///
+    /// # Errors
+    /// When it has not ended by then.
+    pub fn wait_end_within(&mut self, limit: Duration) -> Result<ExitStatus> {
+        wait_for(&mut self.child, limit).with_context(|| format!("wait for {}", self.name))
     }
 }
 

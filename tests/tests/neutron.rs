@@ -15,6 +15,9 @@ mod agent;
 #[path = "neutron/daemon.rs"]
 mod daemon;
 
+#[path = "neutron/real.rs"]
+mod real;
+
 const NEEDS: [Need; 4] = [
     Need::Root,
     Need::Tool("ip"),

@@ -25,6 +25,7 @@ const PACKAGES: &[&str] = &[
     "prometheus",
     "python3",
     "python3-jsonschema",
+    "python3-venv",
     "radvd",
     "tcpdump",
     "tshark",
