@@ -14,6 +14,7 @@ const PACKAGES: &[&str] = &[
     "bpftool",
     "conntrack",
     "conntrackd",
+    "curl",
     "frr",
     "haproxy",
     "iproute2",

@@ -1,7 +1,8 @@
 //! Measures the kernel programs and the agent, and sets the numbers beside what was promised.
 //!
 //! `cargo xtask bench [cost] [latency] [timer] [scale] [states] [storm] [fleet]
-//! [metrics] [failover] [steady] [probing]`, as root; all of them without a name. The last seven are of `keepfast run`.
+//! [failover] [steady] [probing] [metrics] [neutron]`, as root; all of them without a name. The last
+//! eight are of `keepfast run`.
 //! Prints tables and writes them as JSON to `target/bench/keepfast.json`. A target that is missed
 //! is told, not an error: it may be the machine's fault. A wrong, lost or missing event is one:
 //! told as a fault, and the exit status is then 1.
@@ -51,6 +52,7 @@ mod failover;
 mod fleet;
 mod latency;
 mod metrics;
+mod neutron;
 mod probing;
 mod scale;
 mod states;
@@ -73,6 +75,7 @@ const MEASUREMENTS: [Measurement; 11] = [
     ("failover", failover::measure),
     ("steady", steady::measure),
     ("probing", probing::measure),
+    ("neutron", neutron::measure),
 ];
 
 fn main() -> ExitCode {

@@ -19,9 +19,11 @@ class Handler(socketserver.BaseRequestHandler):
         request = self.request.recv(4096)
         now = time.monotonic_ns()
         lines = request.decode().split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines if ": " in line)
-        router = headers["X-Neutron-Router-Id"]
-        state = headers["X-Neutron-State"]
+        pairs = (line.split(": ", 1) for line in lines if ": " in line)
+        # Names of headers mean the same in any case; Neutron's Python client sends them in small letters.
+        headers = {name.lower(): value for name, value in pairs}
+        router = headers["x-neutron-router-id"]
+        state = headers["x-neutron-state"]
         # In one piece: there are other threads.
         os.write(1, f"{now} {router} {state}\n".encode())
         self.request.sendall(REPLY)

@@ -180,6 +180,39 @@ fn a_change_while_it_starts_is_not_missed() {
 }
 
 #[test]
+fn at_rest_it_gives_its_memory_back() {
+    test(|| {
+        let path = StatePath::new("memory").unwrap();
+        let router = Router::new(&path).unwrap();
+        let agent = NeutronAgent::start(&path.agent_socket()).unwrap();
+        let monitor = router.start().unwrap();
+        agent.wait(1, LIMIT).unwrap();
+        let rest = || {
+            wait::until("half of its memory being given back", LIMIT, || {
+                let file = format!("/proc/{}/status", monitor.pid());
+                let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+                let kilobytes = |name: &str| {
+                    let line = text.lines().find_map(|line| line.strip_prefix(name));
+                    let number = line.and_then(|line| line.split_whitespace().next());
+                    number.and_then(|number| number.parse().ok())
+                };
+                match (kilobytes("VmRSS:"), kilobytes("VmHWM:")) {
+                    (Some(now), Some(most)) if now * 2 < most => Ok((now, most)),
+                    _ => Err(text),
+                }
+            })
+            .unwrap()
+        };
+        let (now, most): (u32, u32) = rest();
+        println!("{now} KiB at rest, {most} KiB at most");
+        // What was given back is there again when it is needed.
+        router.promote().unwrap();
+        assert_eq!(agent.wait(2, LIMIT).unwrap()[1].state, "primary");
+        rest();
+    });
+}
+
+#[test]
 fn it_waits_for_a_namespace_that_is_not_there_and_ends_all_the_same() {
     test(|| {
         let path = StatePath::new("nowhere").unwrap();
