@@ -9,28 +9,27 @@ use tracing::debug;
 use super::message::Request;
 use super::peer::Peer;
 use super::server::{Incoming, TALK_LIMIT};
-use crate::engine::Published;
 use crate::neutron::leading_line;
 
-/// States on their way to a monitor; one that is further behind goes on alone.
-pub(super) const STATES: usize = 64;
+/// Lines on their way to a monitor; one that is further behind goes on alone.
+pub(super) const LINES: usize = 64;
 
-/// Tells the monitor of router `id` each state until one of the two lets go. If that is the
-/// monitor, the router is looked after no more.
+/// Tells the monitor of router `id` whether keepalived has ended, until one of the two lets go.
+/// If that is the monitor, the router is looked after no more.
 pub(super) async fn lead(
     mut stream: UnixStream,
     id: String,
     peer: Peer,
-    mut states: mpsc::Receiver<Published>,
+    mut lines: mpsc::Receiver<bool>,
     requests: mpsc::Sender<Incoming>,
 ) {
     let mut ignored = [0; 16];
     loop {
         tokio::select! {
-            state = states.recv() => {
+            ended = lines.recv() => {
                 // The daemon has let go: dropping the stream says so.
-                let Some(state) = state else { return };
-                let line = leading_line(state).as_bytes();
+                let Some(ended) = ended else { return };
+                let line = leading_line(ended).as_bytes();
                 if !matches!(timeout(TALK_LIMIT, stream.write_all(line)).await, Ok(Ok(()))) {
                     break;
                 }
@@ -46,7 +45,7 @@ pub(super) async fn lead(
         request,
         peer,
         answer,
-        states: None,
+        lines: None,
     };
     if requests.send(incoming).await.is_err() {
         debug!("the daemon is ending");

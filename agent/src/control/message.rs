@@ -45,8 +45,8 @@ pub enum Request {
         /// Its name.
         id: String,
     },
-    /// Look after a router of Neutron's while this connection is open, and lead its
-    /// monitor ([`crate::neutron`]).
+    /// Look after a router of Neutron's while this connection is open, and tell its
+    /// monitor when keepalived has ended ([`crate::neutron`]).
     Register {
         /// Its name.
         id: String,

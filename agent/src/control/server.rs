@@ -23,10 +23,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::lead::{STATES, lead};
+use super::lead::{LINES, lead};
 use super::message::{ErrorKind as Kind, MOST_REQUEST, Reply, Request};
 use super::peer::{self, Peer};
-use crate::engine::Published;
 use crate::exit::BadInput;
 
 /// Connections at a time; others wait.
@@ -50,8 +49,8 @@ pub struct Incoming {
     pub peer: Peer,
     /// Takes the answer. Dropped without one, it is a failure.
     pub answer: oneshot::Sender<Reply>,
-    /// Of a registration: takes each state of the router. Dropped, the connection ends.
-    pub states: Option<mpsc::Sender<Published>>,
+    /// Of a registration: takes whether keepalived has ended. Dropped, the connection ends.
+    pub lines: Option<mpsc::Sender<bool>>,
 }
 
 /// The control socket, removed when this is dropped.
@@ -217,9 +216,9 @@ async fn talk(mut stream: UnixStream, group: Option<gid_t>, requests: mpsc::Send
         Ok(Err(error)) => debug!("control socket: send the reply: {error}"),
         Err(_) => debug!("control socket: the reply was not taken within {TALK_LIMIT:?}"),
     }
-    if let Some((id, peer, states)) = registration {
+    if let Some((id, peer, lines)) = registration {
         // Not one of the few that may ask at a time.
-        tokio::spawn(lead(stream, id, peer, states, requests));
+        tokio::spawn(lead(stream, id, peer, lines, requests));
     }
 }
 
@@ -227,7 +226,7 @@ async fn answer(
     stream: &mut UnixStream,
     group: Option<gid_t>,
     requests: &mpsc::Sender<Incoming>,
-    registration: &mut Option<(String, Peer, mpsc::Receiver<Published>)>,
+    registration: &mut Option<(String, Peer, mpsc::Receiver<bool>)>,
 ) -> Reply {
     let peer = match admit(stream, group) {
         Ok(peer) => peer,
@@ -240,17 +239,17 @@ async fn answer(
     };
     let action = request.action();
     let (answer, answered) = oneshot::channel();
-    let mut states = None;
+    let mut lines = None;
     if let Request::Register { id, .. } = &request {
-        let (sender, receiver) = mpsc::channel(STATES);
-        states = Some(sender);
+        let (sender, receiver) = mpsc::channel(LINES);
+        lines = Some(sender);
         *registration = Some((id.clone(), peer, receiver));
     }
     let incoming = Incoming {
         request,
         peer,
         answer,
-        states,
+        lines,
     };
     let ask = async {
         requests.send(incoming).await.ok()?;

@@ -199,6 +199,12 @@ impl Engine {
         self.deletion == Deletion::Done
     }
 
+    /// Whether keepalived ran and has ended.
+    #[must_use]
+    pub fn keepalived_ended(&self) -> bool {
+        self.facts.keepalived == Liveness::Ended
+    }
+
     /// Whether the router is to go.
     #[must_use]
     pub fn is_deleted(&self) -> bool {

@@ -1,12 +1,15 @@
-//! The daemon that leads the monitor while it is there: registration at its control socket,
-//! and what it says from then on.
+//! The daemon that looks after the router while it is there: registration at its control
+//! socket, and what it says from then on.
 //!
 //! ```text
 //! -> {"op":"register","id":"...", ...}
 //! <- {"ok":true,...}
-//! <- {"state":"backup"}
-//! <- {"state":"primary"}      and so on, a line for each transition
+//! <- {"keepalived":"alive"}
+//! <- {"keepalived":"ended"}     and so on, a line for each change
 //! ```
+//!
+//! It does not say what the state is, for then a change of the address in the moment of
+//! registering could be told by both: what netlink says the monitor reads itself, always.
 //!
 //! Whoever closes the connection ends it.
 
@@ -15,13 +18,13 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, socket,
 };
 
 use crate::control::Request;
-use crate::engine::{Nanos, Published};
+use crate::engine::Nanos;
 
 use super::arguments::Arguments;
 
@@ -29,22 +32,24 @@ use super::arguments::Arguments;
 const FIRST_PAUSE: Nanos = 100_000_000;
 const LONGEST_PAUSE: Nanos = 5_000_000_000;
 
-/// How long the daemon has to say what the state is: it may have a thousand routers to look
-/// at first.
+/// How long the daemon has to answer: it may have a thousand routers to look at first.
 const ANSWER_LIMIT: Nanos = 30_000_000_000;
 
 /// More than any line but a refusal has, of which the beginning is enough.
 const LONGEST_LINE: usize = 256;
 
+const REFUSED: &str = "it refused: its log says why";
+
 /// How the answer begins where all went well.
 const REGISTERED: &[u8] = br#"{"ok":true"#;
 
-/// The line by which a daemon says what the state of a registered router is.
+/// The line by which a daemon says whether the keepalived of a registered router has ended.
 #[must_use]
-pub const fn line(state: Published) -> &'static str {
-    match state {
-        Published::Primary => "{\"state\":\"primary\"}\n",
-        Published::Backup => "{\"state\":\"backup\"}\n",
+pub const fn line(ended: bool) -> &'static str {
+    if ended {
+        "{\"keepalived\":\"ended\"}\n"
+    } else {
+        "{\"keepalived\":\"alive\"}\n"
     }
 }
 
@@ -53,9 +58,11 @@ pub const fn line(state: Published) -> &'static str {
 pub(super) enum News {
     /// Nothing.
     Nothing,
-    /// This is the state; `true`: it leads from now on.
-    State(Published, bool),
-    /// It does not lead any more, for this reason.
+    /// It looks after the router from now on.
+    Registered,
+    /// Whether keepalived has ended.
+    Ended(bool),
+    /// It does not any more, for this reason.
     Gone(anyhow::Error),
     /// It does not take the router, for this reason.
     Refused(anyhow::Error),
@@ -65,9 +72,9 @@ pub(super) enum News {
 enum Phase {
     /// Not connected; tried again at a time.
     Away(Nanos),
-    /// Asked; until then it has to say what the state is.
+    /// Asked; until then it has to answer.
     Asked(UnixStream, Nanos),
-    Leads(UnixStream),
+    Registered(UnixStream),
 }
 
 /// A daemon, there or not.
@@ -77,7 +84,6 @@ pub(super) struct Leader {
     request: String,
     phase: Phase,
     pause: Nanos,
-    registered: bool,
     /// What was received of lines that are not taken yet.
     received: Vec<u8>,
 }
@@ -98,21 +104,15 @@ impl Leader {
             request,
             phase: Phase::Away(0),
             pause: FIRST_PAUSE,
-            registered: false,
             received: Vec::new(),
         })
-    }
-
-    /// Whether it says what the state is.
-    pub(super) const fn leads(&self) -> bool {
-        matches!(self.phase, Phase::Leads(_))
     }
 
     /// What to wait for, besides [`Self::deadline`].
     pub(super) fn lines(&self) -> Option<BorrowedFd<'_>> {
         match &self.phase {
             Phase::Away(_) => None,
-            Phase::Asked(stream, _) | Phase::Leads(stream) => Some(stream.as_fd()),
+            Phase::Asked(stream, _) | Phase::Registered(stream) => Some(stream.as_fd()),
         }
     }
 
@@ -120,7 +120,7 @@ impl Leader {
     pub(super) const fn deadline(&self) -> Option<Nanos> {
         match &self.phase {
             Phase::Away(at) | Phase::Asked(_, at) => Some(*at),
-            Phase::Leads(_) => None,
+            Phase::Registered(_) => None,
         }
     }
 
@@ -138,36 +138,57 @@ impl Leader {
             },
             Phase::Asked(_, limit) if *limit <= now => {
                 self.leave(now);
-                return News::Refused(anyhow::anyhow!("it does not answer"));
+                return News::Refused(anyhow!("it does not answer"));
             }
-            Phase::Asked(..) | Phase::Leads(_) => {}
+            Phase::Asked(..) | Phase::Registered(_) => {}
         }
         match self.take() {
             Ok(None) => News::Nothing,
-            Ok(Some(state)) => {
-                let phase = std::mem::replace(&mut self.phase, Phase::Away(now));
-                let begins = matches!(phase, Phase::Asked(..));
-                if let Phase::Asked(stream, _) | Phase::Leads(stream) = phase {
-                    self.phase = Phase::Leads(stream);
-                }
+            Ok(Some(line)) => self.read(now, &line),
+            Err(error) => self.lost(now, error),
+        }
+    }
+
+    /// What a line says.
+    fn read(&mut self, now: Nanos, found: &[u8]) -> News {
+        match std::mem::replace(&mut self.phase, Phase::Away(now)) {
+            Phase::Asked(stream, _) if found.starts_with(REGISTERED) => {
+                self.phase = Phase::Registered(stream);
                 self.pause = FIRST_PAUSE;
-                News::State(state, begins)
+                News::Registered
             }
-            Err(error) => {
-                let led = self.leads();
-                self.leave(now);
-                if led {
-                    News::Gone(error)
-                } else {
-                    News::Refused(error)
+            Phase::Registered(stream) => {
+                self.phase = Phase::Registered(stream);
+                let said = [true, false]
+                    .into_iter()
+                    .find(|it| line(*it).as_bytes() == found);
+                match said {
+                    Some(ended) => News::Ended(ended),
+                    None => {
+                        let found = String::from_utf8_lossy(found);
+                        self.lost(now, anyhow!("it said {found:?}"))
+                    }
                 }
             }
+            Phase::Asked(..) | Phase::Away(_) => {
+                self.leave(now);
+                News::Refused(anyhow!(REFUSED))
+            }
+        }
+    }
+
+    fn lost(&mut self, now: Nanos, error: anyhow::Error) -> News {
+        let registered = matches!(self.phase, Phase::Registered(_));
+        self.leave(now);
+        if registered {
+            News::Gone(error)
+        } else {
+            News::Refused(error)
         }
     }
 
     fn leave(&mut self, now: Nanos) {
         self.received = Vec::new();
-        self.registered = false;
         self.phase = Phase::Away(now.saturating_add(self.pause));
         self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
@@ -185,23 +206,15 @@ impl Leader {
         Ok(socket.into())
     }
 
-    /// The state that the next line says, if a whole one is there.
-    fn take(&mut self) -> Result<Option<Published>> {
+    /// The next line, if a whole one is there.
+    fn take(&mut self) -> Result<Option<Vec<u8>>> {
         loop {
             if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.received.drain(..=end).collect();
-                if !std::mem::replace(&mut self.registered, true) {
-                    ensure!(line.starts_with(REGISTERED), "it refused: its log says why");
-                    continue;
-                }
-                return read(&line).map(Some);
+                return Ok(Some(self.received.drain(..=end).collect()));
             }
             // Not more of it: it comes from whoever listens there.
-            ensure!(
-                self.received.len() < LONGEST_LINE,
-                "it refused: its log says why"
-            );
-            let (Phase::Asked(stream, _) | Phase::Leads(stream)) = &mut self.phase else {
+            ensure!(self.received.len() < LONGEST_LINE, REFUSED);
+            let (Phase::Asked(stream, _) | Phase::Registered(stream)) = &mut self.phase else {
                 return Ok(None);
             };
             let mut buffer = [0; LONGEST_LINE];
@@ -217,12 +230,4 @@ impl Leader {
             }
         }
     }
-}
-
-fn read(found: &[u8]) -> Result<Published> {
-    let states = [Published::Primary, Published::Backup];
-    let state = states
-        .into_iter()
-        .find(|state| line(*state).as_bytes() == found);
-    state.with_context(|| format!("it said {:?}", String::from_utf8_lossy(found)))
 }

@@ -5,13 +5,13 @@
 //! it can be. Neither clap nor tokio nor tracing is there yet when [`run`] begins, and
 //! [`memory`] gives back what the start has touched.
 //!
-//! - While a daemon (`keepfast run`) answers at the control socket, it leads: the router is
-//!   registered with it ([`leader`]), it says what the state is, and the monitor sleeps.
-//! - Otherwise the monitor reads the router's primary address by itself ([`netlink`]): it
-//!   subscribes, then lists. It does so at once when the daemon goes, and tries to register
-//!   again with a growing pause.
-//! - Either way the monitor alone writes the state file, has connections synchronised, and
-//!   tells the agent, in this order ([`monitor`]). So a daemon that is killed, at whatever
+//! - It reads the router's primary address by [`netlink`]: it subscribes, then lists.
+//! - While a daemon (`keepfast run`) answers at the control socket, the router is registered
+//!   with it ([`leader`]): the daemon looks after it as an attached one, and says when its
+//!   keepalived has ended, which no address tells. When the daemon goes, the monitor tries to
+//!   register again with a growing pause.
+//! - The monitor alone writes the state file, has connections synchronised, and tells the
+//!   agent, in this order ([`monitor`]). So a daemon that starts or is killed, at whatever
 //!   moment, neither loses a transition nor has one told twice.
 //!
 //! # What a hostile user `neutron` can make of it

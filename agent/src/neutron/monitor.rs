@@ -1,5 +1,6 @@
-//! The monitor's loop: what the state is comes from the daemon that leads or from netlink, and
-//! goes into the state file, to conntrackd and to the agent.
+//! The monitor's loop: whether the address is there comes from netlink, whether keepalived has
+//! ended from the daemon, if there is one; the state goes into the state file, to conntrackd
+//! and to the agent.
 
 use std::fs::File;
 use std::path::Path;
@@ -38,6 +39,10 @@ pub(super) struct Monitor<'a> {
     view: View,
     /// Whether this process is in the router's namespace.
     inside: bool,
+    /// Whether the address is there.
+    present: bool,
+    /// Whether keepalived has ended, as far as a daemon says: its address means nothing then.
+    ended: bool,
     state: Option<Published>,
     /// When the state file is to be written again that could not be.
     rewrite_at: Option<Nanos>,
@@ -55,8 +60,6 @@ pub(super) struct Monitor<'a> {
 
 /// Its own view of the address.
 enum View {
-    /// A daemon leads.
-    Closed,
     /// It cannot be had; tried again at a time.
     Blind(Nanos),
     Open(Netlink),
@@ -77,6 +80,8 @@ impl<'a> Monitor<'a> {
             leader: Leader::new(arguments)?,
             view: View::Blind(0),
             inside: false,
+            present: false,
+            ended: false,
             state: None,
             rewrite_at: None,
             outbox: Outbox::new(),
@@ -108,14 +113,13 @@ impl<'a> Monitor<'a> {
     fn look(&mut self, now: Nanos) {
         match &mut self.view {
             View::Blind(at) if *at <= now => self.open(now),
-            View::Closed | View::Blind(_) => {}
+            View::Blind(_) => {}
             View::Open(netlink) => {
                 let received = netlink.receive();
                 match received {
                     Ok(Received::Nothing) => return,
                     Ok(Received::Other) => {}
-                    Ok(Received::Change(Seen::There)) => self.take(now, Published::Primary),
-                    Ok(Received::Change(Seen::Gone)) => self.take(now, Published::Backup),
+                    Ok(Received::Change(seen)) => self.take(now, seen == Seen::There, self.ended),
                     Ok(Received::Overrun) => {
                         self.log.info("netlink messages were lost: looking again");
                         self.open(now);
@@ -132,14 +136,7 @@ impl<'a> Monitor<'a> {
         match self.opened() {
             Ok((netlink, there)) => {
                 self.view = View::Open(netlink);
-                self.take(
-                    now,
-                    if there {
-                        Published::Primary
-                    } else {
-                        Published::Backup
-                    },
-                );
+                self.take(now, there, self.ended);
             }
             Err(error) => self.blind(now, &error),
         }
@@ -168,7 +165,7 @@ impl<'a> Monitor<'a> {
         }
         self.view = View::Blind(now.saturating_add(AGAIN));
         if self.state.is_none() {
-            self.take(now, Published::Backup);
+            self.take(now, false, self.ended);
         }
     }
 
@@ -177,20 +174,20 @@ impl<'a> Monitor<'a> {
         loop {
             match self.leader.go_on(now) {
                 News::Nothing => return,
-                News::State(state, begins) => {
-                    if begins {
-                        self.log
-                            .info("registered with keepfast, which leads from now on");
-                        self.refused = false;
-                        self.view = View::Closed;
+                News::Registered => {
+                    self.log.info("looked after by keepfast");
+                    self.refused = false;
+                }
+                News::Ended(ended) => {
+                    if ended {
+                        self.log.info("keepalived has ended");
                     }
-                    self.take(now, state);
+                    self.take(now, self.present, ended);
                 }
                 News::Gone(error) => {
-                    self.log.info(&format!(
-                        "keepfast leads no more, going on alone: {error:#}"
-                    ));
-                    self.open(now);
+                    self.log
+                        .info(&format!("keepfast is gone, going on alone: {error:#}"));
+                    self.take(now, self.present, false);
                 }
                 News::Refused(error) => {
                     if !std::mem::replace(&mut self.refused, true) {
@@ -203,8 +200,14 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// The state is this: a transition, unless it was that already.
-    fn take(&mut self, now: Nanos, state: Published) {
+    /// What is known is this: a transition, unless the state was what follows already.
+    fn take(&mut self, now: Nanos, present: bool, ended: bool) {
+        (self.present, self.ended) = (present, ended);
+        let state = if present && !ended {
+            Published::Primary
+        } else {
+            Published::Backup
+        };
         let before = self.state.replace(state);
         if before == Some(state) {
             return;

@@ -217,6 +217,11 @@ impl Daemon {
             self.perform(id, now, action);
         }
         self.actions = actions;
+        if let Some(member) = self.members.get_mut(id)
+            && let Some(registered) = &mut member.registered
+        {
+            registered.tell(id, member.engine.keepalived_ended());
+        }
         self.let_know(id);
     }
 

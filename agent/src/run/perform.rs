@@ -138,10 +138,7 @@ impl Daemon {
 
     fn tell(&mut self, id: &RouterId, now: Nanos, transition: Transition) {
         let at = self.clock.instant(now);
-        if let Some(member) = self.members.get_mut(id) {
-            if let Some(registered) = &mut member.registered {
-                registered.tell(id, transition.to);
-            }
+        if let Some(member) = self.members.get(id) {
             member.notifier.tell(notify::Transition {
                 router: Arc::from(id.as_str()),
                 state: transition.to,

@@ -1,9 +1,9 @@
 //! Routers of Neutron's whose monitors have registered them ([`crate::neutron`]): attached,
 //! while the monitor's connection is open, and declared nowhere.
 //!
-//! The daemon says what the state is; the monitor writes the state file and tells the agent.
-//! So nothing is written where a user other than root can: the router's directory here holds
-//! the event log and the state as anybody else's does.
+//! The monitor is told when keepalived has ended; it writes the state file and tells the
+//! agent. So nothing is written here where a user other than root can: the router's directory
+//! below the daemon's own holds the event log and the state as any other's does.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::config::{
     Attached, Cidr, FastPath, Keepalived, NamespaceChoice, NamespaceName, Router, RouterId,
 };
 use crate::control::{Peer, Request};
-use crate::engine::{Input, Place, Plan, Published};
+use crate::engine::{Input, Place, Plan};
 use crate::exit::BadInput;
 use crate::keepalived::read;
 use crate::netns::Namespace;
@@ -40,18 +40,21 @@ pub(super) const RETURN_LIMIT: Duration = Duration::from_secs(60);
 /// Of a router that was registered.
 pub(super) struct Registered {
     place: Place,
-    states: mpsc::Sender<Published>,
+    lines: mpsc::Sender<bool>,
+    /// What it was told last.
+    ended: Option<bool>,
     /// The monitor's process id, by the kernel's word.
     pub(super) pid: Option<i32>,
 }
 
 impl Registered {
-    /// Tells the monitor. One that does not keep up loses its leader and goes on alone.
-    pub(super) fn tell(&mut self, id: &RouterId, state: Published) {
-        if self.states.try_send(state).is_err() {
+    /// Tells the monitor whether keepalived has ended, if that is news. One that does not keep
+    /// up loses its connection and goes on alone.
+    pub(super) fn tell(&mut self, id: &RouterId, ended: bool) {
+        if self.ended.replace(ended) != Some(ended) && self.lines.try_send(ended).is_err() {
             warn!(router = %id, "its monitor does not listen");
             // A channel without a receiver: this end of the true one is dropped.
-            (self.states, _) = mpsc::channel(1);
+            (self.lines, _) = mpsc::channel(1);
         }
     }
 
@@ -67,11 +70,11 @@ impl Daemon {
     pub(super) fn register(
         &mut self,
         request: &Request,
-        states: Option<mpsc::Sender<Published>>,
+        lines: Option<mpsc::Sender<bool>>,
         peer: Peer,
     ) -> Result<Value> {
         let (router, place) = declared(request)?;
-        let Some(states) = states else {
+        let Some(lines) = lines else {
             return Err(BadInput("a registration needs a connection".to_owned()).into());
         };
         let id = router.id.clone();
@@ -91,7 +94,8 @@ impl Daemon {
         }
         let registered = Registered {
             place,
-            states,
+            lines,
+            ended: None,
             pid: peer.pid,
         };
         let plan = registered.plan(&router);

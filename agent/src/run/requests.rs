@@ -22,7 +22,7 @@ impl Daemon {
             request,
             peer,
             answer,
-            states,
+            lines,
         } = incoming;
         let outcome = match &request {
             Request::Apply {
@@ -35,7 +35,7 @@ impl Daemon {
             Request::Show { id } => self.show(id),
             Request::Status { id } => self.tell_status(id.as_deref()),
             Request::Drain { id } => self.known(id).and_then(|id| self.drain(&id)),
-            Request::Register { .. } => self.register(&request, states, peer),
+            Request::Register { .. } => self.register(&request, lines, peer),
             Request::Unregister { id } => self.unregister(id),
             Request::Diff { text, origin } => self.diff(text, origin),
         };

@@ -186,7 +186,7 @@ fn run(contender: &Contender) -> Result<Outcome> {
     for router in &routers {
         router.wait_state("backup", LIMIT)?;
         if contender.led {
-            router.wait_log("which leads from now on", LIMIT)?;
+            router.wait_log("looked after by keepfast", LIMIT)?;
         }
     }
     let first = routers.first().context("no router")?;

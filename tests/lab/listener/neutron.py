@@ -20,7 +20,7 @@ class Handler(socketserver.BaseRequestHandler):
         now = time.monotonic_ns()
         lines = request.decode().split("\r\n")
         pairs = (line.split(": ", 1) for line in lines if ": " in line)
-        # Names of headers mean the same in any case; Neutron's Python client sends them in small letters.
+        # Names of headers mean the same in any case; Neutron's Python client writes small ones.
         headers = {name.lower(): value for name, value in pairs}
         router = headers["x-neutron-router-id"]
         state = headers["x-neutron-state"]

@@ -10,7 +10,7 @@ use lab::wait;
 use std::path::Path;
 
 /// Which lines of the log say that the daemon leads.
-const LEADS: &str = "which leads from now on";
+const LEADS: &str = "looked after by keepfast";
 
 /// A router's life, as Neutron leads it; `between` is called before each transition.
 fn live(release: &str, keepfast_socket: &Path, mut between: impl FnMut(&Router, usize)) {

@@ -32,7 +32,7 @@ impl Monitor<'_> {
                 self.sync.as_ref().and_then(Sync::ends),
                 match &self.view {
                     View::Open(netlink) => Some(netlink.as_fd()),
-                    View::Closed | View::Blind(_) => None,
+                    View::Blind(_) => None,
                 },
             ];
             // What is not there is the first one again, which does no harm.
@@ -66,7 +66,7 @@ impl Monitor<'_> {
             .filter(|_| self.courier.is_idle() && self.sync.is_none());
         let look = match &self.view {
             View::Blind(at) => Some(*at),
-            View::Closed | View::Open(_) => None,
+            View::Open(_) => None,
         };
         let all = [
             self.leader.deadline(),
