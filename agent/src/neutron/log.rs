@@ -73,14 +73,15 @@ impl Log {
     }
 }
 
-/// Opens a log to append to it; made where missing. Anything that does not look like one is
-/// refused.
+/// Opens a log to append to it; made where missing if its name ends with `.log`, so that it is
+/// none of the files that some program runs or reads for what it does. Anything that does not
+/// look like a log is refused.
 fn open(path: &Path) -> Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new()
         .read(true)
         .append(true)
-        .create(true)
+        .create(path.extension().is_some_and(|it| it == "log"))
         .mode(0o644)
         .custom_flags(flags.bits())
         .open(path)?;
@@ -140,7 +141,7 @@ mod tests {
     fn lines_are_appended_to_logs_and_to_nothing_else() {
         let folder = std::env::temp_dir().join(format!("kf-{}-log", std::process::id()));
         fs::create_dir(&folder).unwrap();
-        let path = folder.join("log");
+        let path = folder.join("r.log");
         let log = Log::new(&path, "r-1", false);
         log.info("Initial status of\nrouter");
         log.debug("not said");
@@ -153,6 +154,8 @@ mod tests {
         );
 
         let precious = folder.join("precious");
+        Log::new(&folder.join("run.sh"), "r-1", false).info("new");
+        assert!(!folder.join("run.sh").exists());
         fs::write(&precious, "root:x:0:0::/:/bin/sh\n").unwrap();
         symlink(&path, folder.join("symbolic")).unwrap();
         fs::hard_link(&path, folder.join("hard")).unwrap();

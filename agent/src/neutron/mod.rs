@@ -19,16 +19,17 @@
 //! Neutron's agent starts it as root with arguments that it chooses, below directories that
 //! it owns. So:
 //!
-//! - Nothing is written into a file that is there. The state and the pid file are replaced by
-//!   rename within a directory that is held open, and only if what is there looks like one
-//!   ([`place`]); so `--pid_file /etc/passwd` is refused. What is written is a number or one
-//!   of two words.
+//! - The state and the pid file are replaced by rename within a directory that is held open,
+//!   and only if what is there looks like one ([`place`]); so `--pid_file /etc/passwd` is
+//!   refused. What is written is a number or one of two words.
 //! - The log is appended to only if it is a regular file with one name that is empty or
-//!   begins with a date, never through a symbolic link; lines hold no control characters.
+//!   begins with a date, never through a symbolic link, and made only if it is called
+//!   `*.log`; lines hold no control characters.
 //! - The daemon touches nothing in those directories but reads keepalived.conf, and of what
 //!   it finds wrong there it tells its own log, not the monitor's.
-//! - It can have `conntrackd -C FILE` run in the router's namespace with a file of its own:
-//!   Neutron's own monitor offers the same.
+//! - It can have files made where there are none, with a number or one of the two words in
+//!   them (`/etc/nologin`), and can have `conntrackd -C FILE` run in the router's namespace
+//!   with a file of its own: Neutron's own monitor offers all that, too.
 
 mod arguments;
 
