@@ -1,4 +1,4 @@
-//! The state monitor of Neutron's HA routers: keepfast, alone and led by a daemon, beside
+//! The state monitor of Neutron's HA routers: keepfast, alone and with a daemon, beside
 //! Neutron's own in shell and in Python.
 
 use crate::held;
@@ -70,7 +70,7 @@ pub(crate) fn measure() -> Result<Findings> {
     };
     let contenders = [
         contender("keepfast, alone", Form::Pairs, None, false),
-        contender("keepfast, led", Form::Pairs, None, true),
+        contender("keepfast, with a daemon", Form::Pairs, None, true),
         contender("Neutron 29 (shell)", Form::Pairs, own(shell)?, false),
         Contender {
             routers: IN_PYTHON,
