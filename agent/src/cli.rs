@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, value_parser};
 
 use crate::config::command::ConfigArgs;
+use crate::control::act::{DrainArgs, FailoverArgs, ShadowArgs};
 use crate::control::command::RouterArgs;
 use crate::events::EventsArgs;
 use crate::keepalived::render::Gateway;
@@ -79,6 +80,20 @@ pub enum Command {
     Status(StatusArgs),
     /// Print what happened to the routers, from their event logs; needs no daemon.
     Events(EventsArgs),
+    /// Have another host serve a router, now; says what outage that was.
+    ///
+    /// Exits with 1 if this host serves it still. One that preempts comes back.
+    Failover(FailoverArgs),
+    /// Move all routers to other hosts, and take none over until `keepfast undrain`.
+    ///
+    /// That stays so when the daemon or the host starts anew. A router that no other host
+    /// takes over stays; the exit status is then 1.
+    Drain(DrainArgs),
+    /// End what `keepfast drain` began.
+    Undrain(DrainArgs),
+    /// Put an armed router into shadow, or end that; it stays so when the daemon starts
+    /// anew.
+    Shadow(ShadowArgs),
     /// Speak with the daemon (`keepfast run`) about its routers.
     Router(RouterArgs),
     /// Check router files, or print what they may contain.

@@ -20,6 +20,8 @@ pub mod engine;
 
 pub mod takeover;
 
+pub mod moving;
+
 pub mod fast;
 
 pub mod run;

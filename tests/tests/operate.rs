@@ -16,6 +16,8 @@ use serde_json::Value;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+#[path = "operate/act.rs"]
+mod act;
 #[path = "operate/events.rs"]
 mod events;
 #[path = "operate/status.rs"]

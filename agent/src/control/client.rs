@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::Value;
 
 use super::message::{ErrorKind as Kind, ErrorReply, MOST_REQUEST, Reply, Request};
-use super::server::ANSWER_LIMIT;
 use crate::exit::BadInput;
 
 /// How long the daemon may take to read a request.
@@ -30,19 +29,19 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Value> {
         ))
         .into());
     }
-    let reply = exchange(path, &line)?;
+    let reply = exchange(path, &line, request.limit())?;
     match reply.error {
         None => Ok(reply.result),
         Some(error) => Err(as_error(error)),
     }
 }
 
-fn exchange(path: &Path, line: &str) -> Result<Reply> {
+fn exchange(path: &Path, line: &str, limit: Duration) -> Result<Reply> {
     let mut stream = connect(path)?;
     let doing = || format!("ask the daemon at {}", path.display());
     stream
         .set_write_timeout(Some(SEND_LIMIT))
-        .and_then(|()| stream.set_read_timeout(Some(ANSWER_LIMIT + SEND_LIMIT * 2)))
+        .and_then(|()| stream.set_read_timeout(Some(limit + SEND_LIMIT * 2)))
         .with_context(doing)?;
     // A daemon that will not listen says why all the same.
     let sent = stream.write_all(line.as_bytes());

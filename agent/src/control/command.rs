@@ -60,13 +60,6 @@ pub enum RouterCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Have another host serve a router, at once and without an outage; it stays a
-    /// backup here.
-    Drain {
-        /// The router.
-        #[arg(value_name = "ID")]
-        id: RouterId,
-    },
     /// Say what applying a file would change.
     Diff {
         /// The router's file; `-` for stdin.
@@ -116,10 +109,6 @@ pub fn run(args: &RouterArgs) -> Result<()> {
                 print(&words::object(&result))
             }
         }
-        RouterCommand::Drain { id } => {
-            ask(Request::Drain { id: id.to_string() })?;
-            print(&format!("{id}: handing over\n"))
-        }
         RouterCommand::Diff { file } => {
             let (text, origin) = read(file)?;
             print(&words::changes(&ask(Request::Diff { text, origin })?))
@@ -159,7 +148,7 @@ fn pretty(value: &Value) -> Result<String> {
     Ok(text)
 }
 
-fn print(text: &str) -> Result<()> {
+pub(super) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())

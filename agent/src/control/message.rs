@@ -1,6 +1,7 @@
 //! What is said on the control socket.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,8 +41,8 @@ pub enum Request {
         /// Its name.
         id: String,
     },
-    /// Have another host serve a router, without an outage.
-    Drain {
+    /// Have another host serve a router; answered when it does, or does not.
+    Failover {
         /// Its name.
         id: String,
     },
@@ -63,6 +64,17 @@ pub enum Request {
     Unregister {
         /// Its name.
         id: String,
+    },
+    /// Move all routers away and take none over; answered when each has gone or stays.
+    DrainHost,
+    /// End that.
+    Undrain,
+    /// Put an armed router into shadow, or take that back.
+    Shadow {
+        /// Its name.
+        id: String,
+        /// Whether it is to be in shadow.
+        on: bool,
     },
     /// Say what applying a file would change.
     Diff {
@@ -157,14 +169,26 @@ impl From<&anyhow::Error> for Reply {
 }
 
 impl Request {
+    /// How long the daemon may take to do it.
+    pub(super) const fn limit(&self) -> Duration {
+        match self {
+            // A thousand routers, a few at a time, each for seconds.
+            Self::DrainHost => Duration::from_secs(900),
+            _ => Duration::from_secs(60),
+        }
+    }
+
     /// What it would change, in words; `None` where it only asks.
     pub(super) fn action(&self) -> Option<String> {
         match self {
             Self::Apply { origin, .. } => Some(format!("apply {origin:?}")),
             Self::Delete { id } => Some(format!("delete {id:?}")),
-            Self::Drain { id } => Some(format!("drain {id:?}")),
             Self::Register { id, .. } => Some(format!("register {id:?}")),
             Self::Unregister { id } => Some(format!("let go of {id:?}")),
+            Self::Failover { id } => Some(format!("fail over {id:?}")),
+            Self::DrainHost => Some("drain this host".to_owned()),
+            Self::Undrain => Some("undrain this host".to_owned()),
+            Self::Shadow { id, on } => Some(format!("put {id:?} into shadow: {on}")),
             Self::List | Self::Status { .. } | Self::Show { .. } | Self::Diff { .. } => None,
         }
     }

@@ -3,8 +3,9 @@
 //! A unix stream socket takes one [`Request`] per connection, as one line of JSON of
 //! at most [`MOST_REQUEST`] bytes, and answers it with one [`Reply`], as one line of
 //! JSON. It is for root, for the user that the daemon runs as, and for the group
-//! that it was told of. A connection that registers a router stays open ([`lead`]). [`Server`] is the daemon's side, [`command`] that of
-//! `keepfast router`.
+//! that it was told of. A connection that registers a router stays open ([`lead`]).
+//! [`Server`] is the daemon's side, [`command`] that of
+//! `keepfast router`, [`act`] that of `keepfast failover` and its like.
 //!
 //! ```text
 //! {"op":"apply","text":"...","origin":"r1.toml","wait_for_interfaces":false}
@@ -13,6 +14,10 @@
 //! {"op":"show","id":"r1"}
 //! {"op":"status","id":null}
 //! {"op":"register","id":"r2",...}
+//! {"op":"failover","id":"r1"}
+//! {"op":"drain_host"}
+//! {"op":"undrain"}
+//! {"op":"shadow","id":"r1","on":true}
 //! {"op":"diff","text":"...","origin":"r1.toml"}
 //!
 //! {"ok":true,"error":null,"result":...}
@@ -28,6 +33,8 @@ mod peer;
 mod lead;
 
 pub mod command;
+
+pub mod act;
 
 mod client;
 

@@ -34,9 +34,6 @@ const MOST_CONNECTIONS: usize = 32;
 /// How long it may take to send a request, and to take a reply.
 pub(super) const TALK_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long the daemon may take to do what it was asked for.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-
 /// How long nobody is let in after that was refused by the kernel.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -237,7 +234,7 @@ async fn answer(
         Ok(Err(error)) => return bad_input(format!("{error:#}")),
         Err(_) => return bad_input(format!("no complete request within {TALK_LIMIT:?}")),
     };
-    let action = request.action();
+    let (action, limit) = (request.action(), request.limit());
     let (answer, answered) = oneshot::channel();
     let mut lines = None;
     if let Request::Register { id, .. } = &request {
@@ -255,10 +252,10 @@ async fn answer(
         requests.send(incoming).await.ok()?;
         answered.await.ok()
     };
-    let reply = match timeout(ANSWER_LIMIT, ask).await {
+    let reply = match timeout(limit, ask).await {
         Ok(Some(reply)) => reply,
         Ok(None) => failure("the daemon gave no answer".to_owned()),
-        Err(_) => failure(format!("the daemon gave no answer within {ANSWER_LIMIT:?}")),
+        Err(_) => failure(format!("the daemon gave no answer within {limit:?}")),
     };
     if let Some(action) = action {
         match &reply.error {

@@ -109,6 +109,8 @@ pub enum Input {
         /// Stopped as by SIGSTOP.
         stopped: bool,
     },
+    /// The host is drained, and its keepalived shall not run; or it may again.
+    Halted(bool),
     /// A program was found running when the agent started; keepalived with this
     /// configuration on disk.
     Found(Program, Option<Arc<str>>),

@@ -55,6 +55,8 @@ pub struct Engine {
     syncing: bool,
     /// Why keepalived does not run or has an old configuration, in words.
     trouble: Option<String>,
+    /// keepalived shall not run, for the host is drained.
+    halted: bool,
     deletion: Deletion,
 }
 
@@ -102,6 +104,7 @@ impl Engine {
             untold: VecDeque::new(),
             syncing: false,
             trouble: None,
+            halted: false,
             deletion: Deletion::No,
         }
     }
@@ -224,6 +227,9 @@ impl Engine {
         if let Some(trouble) = &self.trouble {
             return Some(trouble.clone());
         }
+        if self.halted {
+            return Some("this host is drained: its keepalived is kept stopped".to_owned());
+        }
         let names = self.down.join(", ");
         (!names.is_empty()).then(|| format!("{names} is down"))
     }
@@ -276,8 +282,14 @@ impl Engine {
                 }
                 String::new()
             }
+            Input::Halted(halted) => {
+                self.halted = halted;
+                String::new()
+            }
             Input::Found(program, configuration) => {
                 if program == Program::Keepalived {
+                    // It may be the one that stayed primary when the host was drained.
+                    self.halted = false;
                     self.facts.keepalived = Liveness::Running;
                     if let Some(throttle) = &mut self.throttle {
                         throttle.found(configuration, now);
@@ -517,7 +529,8 @@ impl Engine {
         let primary = self.published == Some(Published::Primary);
         // Once it runs it sees for itself when an interface goes.
         let runs = self.keepalived_runs();
-        self.want(Program::Keepalived, staying && (runs || ready && looked));
+        let may = staying && !self.halted;
+        self.want(Program::Keepalived, may && (runs || ready && looked));
         let conntrackd = self.plan.conntrackd.is_some();
         let radvd = self.plan.radvd.is_some();
         let there = self.missing.is_empty() && looked;

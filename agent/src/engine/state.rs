@@ -122,6 +122,12 @@ impl Facts {
 }
 
 impl State {
+    /// Whether a host in this state has the addresses, or is about to.
+    #[must_use]
+    pub const fn serves(self) -> bool {
+        matches!(self, Self::Primary | Self::Rising | Self::Falling)
+    }
+
     /// What it is told as; `None`: not at all.
     #[must_use]
     pub const fn published(self) -> Option<Published> {

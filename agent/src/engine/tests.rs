@@ -564,3 +564,32 @@ fn another_primary_address_is_not_known_before_it_was_looked_for() {
     assert_eq!(story.engine.published(), Some(Published::Primary));
     story.does(Input::Looked, &["write backup", "state unknown > rising"]);
 }
+
+#[test]
+fn a_halted_keepalived_is_stopped_and_not_started_until_it_may_run_again() {
+    let mut story = Story::backup(Has::default());
+    story.does(Input::Halted(true), &["stop Keepalived"]);
+    let ended = Input::Ended(Program::Keepalived, "exit status: 0".to_owned());
+    let words = story.does(ended, &["state backup > fault"]);
+    assert!(
+        !words.iter().any(|word| word.starts_with("start ")),
+        "{words:?}"
+    );
+    let note = story.engine.note().unwrap();
+    assert!(note.starts_with("this host is drained"), "{note}");
+    let words = story.does(interfaces(&[], &[]), &[]);
+    assert!(
+        !words.iter().any(|word| word.starts_with("start")),
+        "{words:?}"
+    );
+    story.does(Input::Halted(false), &["start keepalived"]);
+    assert_eq!(story.engine.note(), None);
+}
+
+#[test]
+fn one_that_is_found_running_is_not_halted() {
+    let mut story = Story::new(Has::default());
+    story.does(Input::Halted(true), &[]);
+    story.does_only(Input::Found(Program::Keepalived, None), &[]);
+    assert_eq!(story.engine.note(), None);
+}

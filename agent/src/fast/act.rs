@@ -51,7 +51,11 @@ pub(super) fn perform(
         Action::AskWitness => ask_gateways(&router.guard, home)?,
         Action::Raise(value) => {
             if let Some(directory) = &router.guard.directory {
-                raise::raise(directory, value).context("raise the priority")?;
+                let outcome = match value {
+                    0 if router.guard.policy.drained => raise::lower(directory),
+                    value => raise::raise(directory, value),
+                };
+                outcome.context("raise or lower the priority")?;
             }
         }
         Action::Lease => {

@@ -120,7 +120,8 @@ impl Guarded {
     /// What its probes ask.
     pub(super) fn question(&self) -> Question {
         let speech = &self.guard.speech;
-        let armed = self.guard.fast_path.mode == Mode::Armed && self.guard.policy.raise;
+        let policy = &self.guard.policy;
+        let armed = self.guard.fast_path.mode == Mode::Armed && policy.raise && !policy.drained;
         let mut flags = 0;
         if armed {
             flags |= SENDER_ARMED;

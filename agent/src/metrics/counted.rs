@@ -60,6 +60,7 @@ pub const fn why(input: &Input) -> &'static str {
         Input::Address { .. } => "address",
         Input::Adverts(_) | Input::Stalled { .. } => "advert",
         Input::Declared(_) | Input::Delete | Input::Removed => "declaration",
+        Input::Halted(_) => "operator",
         Input::Interfaces { .. } => "interface",
         Input::Looked | Input::Found(..) => "found",
         Input::Started(_) | Input::NotStarted(..) | Input::Ended(..) => "program",

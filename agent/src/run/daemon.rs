@@ -11,7 +11,6 @@ use tracing::{error, info, warn};
 
 use crate::config::{Keepalived, NamespaceChoice, Router, RouterId};
 use crate::engine::{Action, Engine, Input, Nanos, Note, Plan};
-use crate::event_log::EventLog;
 use crate::exit::BadInput;
 use crate::files::Dir;
 use crate::metrics::{self, Metrics};
@@ -20,11 +19,11 @@ use crate::notify::{Notifier, Shared};
 use crate::observe::Observer;
 use crate::report::clock::{ClockMapping, monotonic_ns};
 
-use super::claims::Claims;
 use super::fast::Fast;
-use super::jobs::{Chain, Jobs};
+use super::jobs::Jobs;
 use super::keepalived;
 use super::member::{FileVersion, Member};
+use super::moves::Moves;
 use super::plan::Planner;
 use super::programs::Stage;
 use super::registered::{self, Registered};
@@ -42,6 +41,10 @@ pub(super) struct Daemon {
     pub(super) clock: ClockMapping,
     /// When it started, CLOCK_MONOTONIC.
     pub(super) started_ns: Nanos,
+    /// This host takes nothing over.
+    pub(super) drained: bool,
+    /// Routers on their way to other hosts.
+    pub(super) moves: Moves,
     /// What it does in a lesser way than it would like to, in words.
     pub(super) fallbacks: Vec<String>,
     /// What is wrong with declarations, in words, as of the last look.
@@ -89,6 +92,8 @@ impl Daemon {
             members: BTreeMap::new(),
             jobs: Jobs::default(),
             started_ns,
+            drained: false,
+            moves: Moves::default(),
             fallbacks: Vec::new(),
             problems: Vec::new(),
             remembered_taken_up: false,
@@ -143,6 +148,7 @@ impl Daemon {
                 self.prepare(&id);
                 self.look_at(&id);
                 self.guard(&id);
+                self.hold_back(&id);
             }
             None => self.adopt(plan)?,
         }
@@ -162,26 +168,15 @@ impl Daemon {
             Keepalived::Attached(attached) => FileVersion::of(&attached.config_file),
             Keepalived::Managed(_) => None,
         };
-        let member = Member {
-            notifier: Rc::new(Notifier::new(&id, &plan.router.hooks, &self.shared)),
-            log: EventLog::open(&directory, "events.jsonl")?,
-            engine: Engine::new(plan, monotonic_ns()?),
-            id: id.clone(),
-            directory,
-            site: None,
-            chain: Chain::default(),
-            processes: BTreeMap::new(),
-            unwritten: None,
-            claims: Claims::default(),
-            unlogged: 0,
-            resigned_ns: 0,
-            registered,
-            version,
-            last: None,
-        };
+        let notifier = Rc::new(Notifier::new(&id, &plan.router.hooks, &self.shared));
+        let engine = Engine::new(plan, monotonic_ns()?);
+        let member = Member::new(engine, directory, notifier, version, registered)?;
         info!(router = %id, "declared");
         self.members.insert(id.clone(), member);
+        // Before its keepalived is started; and once it is known whether it serves.
+        self.hold_back(&id);
         self.enter(&id);
+        self.hold_back(&id);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use keepfast_common::maps::{
     AddressKey, Agent, Guarded, KEEPALIVED_ENDED, KEEPALIVED_RUNS, KEEPALIVED_UNKNOWN, RouterKey,
 };
@@ -95,6 +95,7 @@ impl Daemon {
         info!(router = %id, "{name}: {detail}");
         self.metrics.told(id, name, *reason);
         self.note(id, *at, name, detail);
+        self.moves.told(told);
     }
 
     /// Has the fast path guard a router as it is declared and as its interfaces are,
@@ -169,19 +170,6 @@ impl Daemon {
         {
             self.trouble(id, &error);
         }
-    }
-
-    /// Has another host serve.
-    pub(super) fn drain(&mut self, id: &RouterId) -> Result<Value> {
-        let fast = self
-            .fast
-            .as_ref()
-            .filter(|fast| fast.known.contains_key(id));
-        let fast = fast.with_context(|| {
-            format!("router {id} has no fast path: expected [fast_path] with mode = \"armed\"")
-        })?;
-        fast.path.order(Order::HandOver(id.clone()));
-        Ok(json!({ "id": id.as_str() }))
     }
 
     /// How the fast path of a router is.

@@ -10,7 +10,7 @@ use keepfast_common::neighbour::{ROLE_GATEWAY, ROLE_VIRTUAL, Watched};
 use keepfast_common::time::down_after_ns;
 use keepfast_common::wire::{IPV4, IPV6};
 
-use crate::config::{Cidr, Mode, RouterId};
+use crate::config::{Cidr, FastPath, Mode, RouterId};
 use crate::engine::Instance;
 use crate::fast::order::Speech;
 use crate::fast::{Gateway, Guard};
@@ -78,8 +78,10 @@ impl Daemon {
             .context("tell the advert interval")?;
         let down_ns = down_after_ns(instance.version, interval_cs, instance.priority);
         let raise = managed.is_some();
+        let mode = member.mode();
         let policy = takeover::Policy {
-            mode: match fast_path.mode {
+            drained: self.drained,
+            mode: match mode {
                 Mode::Off => takeover::Mode::Off,
                 Mode::Shadow => takeover::Mode::Shadow,
                 Mode::Armed => takeover::Mode::Armed,
@@ -102,7 +104,10 @@ impl Daemon {
         let guard = Guard {
             id: id.clone(),
             policy,
-            fast_path: fast_path.clone(),
+            fast_path: FastPath {
+                mode,
+                ..fast_path.clone()
+            },
             key,
             namespace: Namespace::clone_of(&site.namespace)?,
             speech: Speech {

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use crate::config::{Keepalived, Managed, RouterId};
+use crate::config::{Keepalived, Managed, Mode, RouterId};
 use crate::engine::{Engine, Nanos, Plan, Program, Published, State};
 use crate::event_log::EventLog;
+use crate::exit::BadInput;
 use crate::files::Dir;
 use crate::notify::Notifier;
 use crate::process::Process;
@@ -44,6 +45,8 @@ pub(super) struct Member {
     pub(super) version: Option<FileVersion>,
     /// The last change of its state; `None`: there was none yet.
     pub(super) last: Option<Changed>,
+    /// An operator has put it into shadow.
+    shadowed: bool,
 }
 
 /// A change of a router's state.
@@ -76,7 +79,75 @@ impl FileVersion {
     }
 }
 
+/// The file in its directory that says that an operator has put it into shadow.
+const SHADOW: &str = "shadow";
+
 impl Member {
+    /// A router of which nothing is known but this.
+    pub(super) fn new(
+        engine: Engine,
+        directory: Rc<Dir>,
+        notifier: Rc<Notifier>,
+        version: Option<FileVersion>,
+        registered: Option<Registered>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            id: engine.plan().router.id.clone(),
+            log: EventLog::open(&directory, "events.jsonl")?,
+            shadowed: directory.read(SHADOW, 1)?.is_some(),
+            engine,
+            directory,
+            notifier,
+            version,
+            registered,
+            site: None,
+            chain: Chain::default(),
+            processes: BTreeMap::new(),
+            unwritten: None,
+            claims: Claims::default(),
+            unlogged: 0,
+            resigned_ns: 0,
+            last: None,
+        })
+    }
+
+    /// What its fast path may do: what is declared, or less where an operator says so.
+    pub(super) fn mode(&self) -> Mode {
+        match self.plan().router.fast_path.mode {
+            Mode::Armed if self.shadowed => Mode::Shadow,
+            declared => declared,
+        }
+    }
+
+    /// Whether an operator has put it into shadow.
+    pub(super) const fn is_shadowed(&self) -> bool {
+        self.shadowed
+    }
+
+    /// Puts it into shadow, or takes that back, for good.
+    pub(super) fn set_shadowed(&mut self, shadowed: bool) -> anyhow::Result<()> {
+        if self.plan().router.fast_path.mode == Mode::Off {
+            return Err(BadInput(format!(
+                "router {} has no fast path: expected one with a table [fast_path]",
+                self.id
+            ))
+            .into());
+        }
+        if shadowed {
+            self.directory.replace(SHADOW, b"", 0o644)?;
+        } else {
+            self.directory.remove(SHADOW)?;
+        }
+        self.shadowed = shadowed;
+        Ok(())
+    }
+
+    /// Whether its priority is lowered while the host is drained: by the file that
+    /// raises it, too.
+    pub(super) fn is_lowered(&self) -> bool {
+        self.managed().is_some() && self.plan().router.fast_path.mode != Mode::Off
+    }
+
     /// Its plan.
     pub(super) const fn plan(&self) -> &Plan {
         self.engine.plan()

@@ -97,7 +97,10 @@ impl Daemon {
             ("not_real_time", not_real_time),
             ("routers_by_netlink", unwatched.count()),
             ("interfaces_by_fallback", by_fallback),
-            ("timers_refused", observer.map_or(0, Observer::refused) as usize),
+            (
+                "timers_refused",
+                observer.map_or(0, Observer::refused) as usize,
+            ),
             ("state_files_unwritten", unwritten.count()),
         ]
         .map(|(kind, count)| (kind, count as u64))

@@ -19,8 +19,8 @@
 //! they are; the next one takes them up.
 //!
 //! Reading order: [`daemon`] (what owns all) and [`perform`] (what engines decide);
-//! what happens: [`declarations`], [`requests`], [`places`], [`processes`], [`registered`], [`heard`],
-//! [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
+//! what happens: [`declarations`], [`requests`], [`registered`], [`drain`], [`moves`], [`places`],
+//! [`processes`], [`heard`], [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
 //! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`], [`guard`];
 //! what is told of it all: [`status`], [`metrics`], [`service`].
 
@@ -28,9 +28,11 @@ mod daemon;
 mod perform;
 
 mod declarations;
+mod drain;
 mod fast;
 mod guard;
 mod heard;
+mod moves;
 mod places;
 mod processes;
 mod registered;
@@ -88,6 +90,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How often it is looked for what costs a little for each router.
 const SLOW_TICK: Duration = Duration::from_secs(5);
+
+/// How often routers on their way to other hosts are looked at.
+const MOVING: Duration = Duration::from_millis(5);
 
 /// Files that are written together are read together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -147,6 +152,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
         );
         daemon.remembered_taken_up = true;
     }
+    daemon.recall_drained()?;
     // Watched before it is read: what changes in between is seen twice, not missed.
     let mut watches = Watches::new()?;
     watches.watch_declarations(&args.routers);
@@ -161,6 +167,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
     // To attach to an interface takes milliseconds in which nothing else happens; as
     // long is left for all else before the next one.
     let mut next_attach = Some(Instant::now());
+    let mut next_move = None;
     let mut tick = interval(TICK);
     let mut slow_tick = interval(SLOW_TICK);
     let mut stand_in = interval(STAND_IN);
@@ -174,6 +181,9 @@ async fn serve(args: &RunArgs) -> Result<()> {
             .observer
             .as_ref()
             .is_some_and(Observer::must_stand_in);
+        if next_move.is_none() && daemon.moves.is_active() {
+            next_move = Some(Instant::now() + MOVING);
+        }
         tokio::select! {
             biased;
             _ = interrupt.recv() => break,
@@ -187,6 +197,10 @@ async fn serve(args: &RunArgs) -> Result<()> {
                 daemon.take_events(&mut events);
             }
             Some(told) = fast::next_told(daemon.fast.as_mut()) => daemon.take_told(&told),
+            () = at(next_move) => {
+                next_move = None;
+                daemon.go_on_moving();
+            }
             done = daemon.jobs.next() => daemon.done(done),
             () = until(deadline) => daemon.expire(),
             incoming = server.next() => daemon.answer(incoming),

@@ -34,9 +34,15 @@ impl Daemon {
             Request::List => Ok(self.list()),
             Request::Show { id } => self.show(id),
             Request::Status { id } => self.tell_status(id.as_deref()),
-            Request::Drain { id } => self.known(id).and_then(|id| self.drain(&id)),
             Request::Register { .. } => self.register(&request, lines, peer),
             Request::Unregister { id } => self.unregister(id),
+            Request::Failover { id } => match self.known(id) {
+                Ok(id) => return self.failover(id, answer),
+                Err(error) => Err(error),
+            },
+            Request::DrainHost => return self.drain_host(&peer.to_string(), answer),
+            Request::Undrain => self.undrain_host(),
+            Request::Shadow { id, on } => self.known(id).and_then(|id| self.shadow(&id, *on)),
             Request::Diff { text, origin } => self.diff(text, origin),
         };
         let reply = match outcome {

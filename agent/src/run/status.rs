@@ -137,7 +137,7 @@ impl Daemon {
             directory: self.base.path().display().to_string(),
             kernel_programs: self.observer.is_some(),
             fast_path: self.fast.is_some(),
-            drained: false,
+            drained: self.drained,
             fallbacks,
             problems: self.problems.clone(),
             events_lost: self.observer.as_ref().map_or(0, |it| it.lost()),
@@ -168,7 +168,7 @@ impl Daemon {
             state_age_ms: look.now.saturating_sub(engine.since_ns()) / MS_NS,
             published: engine.published(),
             note: engine.note(),
-            drained: false,
+            drained: self.drained,
             interface: member.advert_interface().map(str::to_owned),
             vrid: instance.map(|it| it.vrid.get()),
             priority: instance.map(|it| it.priority),
@@ -180,7 +180,7 @@ impl Daemon {
             master: known.map(|known| master(known, family, look.now)),
             adverts,
             gateways: self.gateways(member, look),
-            fast_path: fast_path(member, said),
+            fast_path: fast_path(member, said, self.drained),
             last_transition: member.last.as_ref().map(|last| TransitionStatus {
                 time: self.clock.instant(last.at).to_string(),
                 from: last.from,
@@ -192,7 +192,7 @@ impl Daemon {
     }
 
     /// What a router is on the wire, as far as its interface is there.
-    fn key_of(&self, member: &Member) -> Option<RouterKey> {
+    pub(super) fn key_of(&self, member: &Member) -> Option<RouterKey> {
         let instance = member.plan().instance.as_ref()?;
         let site = self.site(member)?;
         let link = site.link(instance.interface.as_str())?;
@@ -338,13 +338,15 @@ fn adverts(known: &VirtualRouter, priority: u8, now: Nanos) -> AdvertStatus {
     }
 }
 
-fn fast_path(member: &Member, said: Said) -> FastPathStatus {
+fn fast_path(member: &Member, said: Said, drained: bool) -> FastPathStatus {
     let declared = member.plan().router.fast_path.mode;
     let mode = said.mode.unwrap_or(Mode::Off);
     // A master has none: then the word says so.
     let phase = said.session.filter(|phase| !phase.starts_with("none"));
     let is_master = member.engine.state() == State::Primary;
-    let why_not = if is_master && said.why.is_none() {
+    let why_not = if drained && declared != Mode::Off {
+        Some("this host is drained".to_owned())
+    } else if is_master && said.why.is_none() {
         None
     } else if let Some(why) = said.why {
         Some(why)
@@ -355,7 +357,7 @@ fn fast_path(member: &Member, said: Said) -> FastPathStatus {
         declared,
         mode,
         why_not,
-        shadowed: false,
+        shadowed: member.is_shadowed(),
         doing: said.doing,
         backs_off_ms: said.backs_off_ms,
         heirs: said.heirs,

@@ -137,13 +137,18 @@ impl Candidate {
         if policy.mode != Mode::Shadow {
             self.shadow.forget();
         }
-        if policy.mode == Mode::Armed {
+        if policy.mode == Mode::Armed && !policy.drained {
             return;
         }
         self.announcements.clear();
         match self.state {
             State::TakingOver { .. } => {
-                actions.push(Action::Note(Note::NotNow(Reason::Off)));
+                let reason = if policy.drained {
+                    Reason::Drained
+                } else {
+                    Reason::Off
+                };
+                actions.push(Action::Note(Note::NotNow(reason)));
                 self.release(actions);
             }
             State::Holding { .. } => self.settle(actions),

@@ -7,6 +7,7 @@
 //! | for         | what                                              | verdict             |
 //! |-------------|---------------------------------------------------|---------------------|
 //! |             | takeovers are off                                 | not now             |
+//! |             | the host is drained                               | not now             |
 //! |             | this host is not backup                           | not now             |
 //! |             | keepalived does not run                           | not now             |
 //! |             | the own link is down                              | not now             |
@@ -114,6 +115,8 @@ pub enum Verdict {
 pub enum Reason {
     /// Takeovers are off.
     Off,
+    /// The host is drained.
+    Drained,
     /// This host's keepalived is not backup.
     NotBackup,
     /// This host's keepalived is not master.
@@ -215,6 +218,8 @@ pub fn decide(moment: &Moment<'_>, occasion: &Occasion, restraint: &Restraint) -
 pub const fn incapable(moment: &Moment<'_>) -> Option<Reason> {
     if matches!(moment.policy.mode, Mode::Off) {
         Some(Reason::Off)
+    } else if moment.policy.drained {
+        Some(Reason::Drained)
     } else if !matches!(moment.snapshot.role, Role::Backup) {
         Some(Reason::NotBackup)
     } else if !moment.snapshot.keepalived_runs {
@@ -247,6 +252,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
+            Self::Drained => "drained",
             Self::NotBackup => "not_backup",
             Self::NotMaster => "not_master",
             Self::KeepalivedEnded => "keepalived_ended",
@@ -273,6 +279,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Off => "takeovers are off",
+            Self::Drained => "this host is drained",
             Self::NotBackup => "this host's keepalived is not backup",
             Self::NotMaster => "this host's keepalived is not master",
             Self::KeepalivedEnded => "this host's keepalived does not run",

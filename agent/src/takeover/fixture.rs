@@ -32,6 +32,7 @@ pub(super) fn other(number: u8, heard_ns: Nanos) -> Party {
 pub(super) fn policy(version: u8) -> Policy {
     Policy {
         mode: Mode::Armed,
+        drained: false,
         version,
         witness: false,
         raise: true,

@@ -27,6 +27,9 @@ pub enum Mode {
 pub struct Policy {
     /// What may be done.
     pub mode: Mode,
+    /// Whether the host is drained: it takes nothing over, and where the priority can be
+    /// raised it is lowered instead, below all others.
+    pub drained: bool,
     /// VRRP version, 2 or 3.
     pub version: u8,
     /// Whether a witness must be heard, a gateway or another host, before a silent
@@ -214,7 +217,8 @@ pub enum Action {
     Solicit(Party),
     /// Make the witness answer.
     AskWitness,
-    /// Have keepalived add this to its priority: [`RAISED`], or 0 as it was.
+    /// Have keepalived add this to its priority: [`RAISED`], or 0 for what it has at rest,
+    /// which of a drained host is below all others.
     Raise(u8),
     /// Add the addresses for a limited time, and announce them.
     Lease,

@@ -93,6 +93,9 @@ impl Takeover {
         match input {
             Input::Declared(policy) => {
                 self.candidate.declared(&policy, actions);
+                if policy.raise && policy.drained != self.policy.drained {
+                    actions.push(Action::Raise(0));
+                }
                 self.policy = policy;
             }
             Input::Happened(event, snapshot) => {

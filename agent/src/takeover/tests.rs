@@ -801,3 +801,48 @@ fn a_backup_does_nothing_about_its_gateway() {
         &["raise 254", "lease", "inject", "takeover_begins"],
     );
 }
+
+/// Of a host that is drained.
+fn drained(version: u8) -> Policy {
+    Policy {
+        drained: true,
+        ..policy(version)
+    }
+}
+
+#[test]
+fn a_drained_host_takes_nothing_over_and_its_priority_is_set_anew() {
+    for event in [Event::Silent, Event::Resigned { at_ns: TOLD }] {
+        let mut story = Story::new(policy(3));
+        story.feed(Input::Declared(drained(3)), &["raise 0"]);
+        story.does(event, &["takeover_not_now: this host is drained"]);
+        story.is("idle");
+        story.feed(Input::Declared(drained(3)), &[]);
+        story.feed(Input::Declared(policy(3)), &["raise 0"]);
+    }
+}
+
+#[test]
+fn a_takeover_ends_where_the_host_is_drained_in_its_midst() {
+    let mut story = Story::new(policy(2));
+    story.does(
+        Event::Silent,
+        &["raise 254", "lease", "inject", "takeover_begins"],
+    );
+    story.feed(
+        Input::Declared(drained(2)),
+        &[
+            "takeover_not_now: this host is drained",
+            "unlease",
+            "raise 0",
+            "raise 0",
+        ],
+    );
+    story.is("idle");
+}
+
+#[test]
+fn a_drained_primary_hands_over() {
+    let mut story = Story::primary(drained(3));
+    story.does(Event::HandOver, &["hands_over", "resign"]);
+}

@@ -63,7 +63,7 @@ mod timer;
 /// A measurement's name and what does it.
 type Measurement = (&'static str, fn() -> Result<Findings>);
 
-const MEASUREMENTS: [Measurement; 11] = [
+const MEASUREMENTS: [Measurement; 12] = [
     ("cost", cost::measure),
     ("latency", latency::measure),
     ("timer", timer::measure),

@@ -24,7 +24,7 @@ fn a_drained_router_goes_to_the_peer() {
     alone(|| {
         let pair = Pair::armed("");
         let outages = turns(&pair, 10, |primary, _| {
-            primary.router(&["drain", "r"], "").unwrap();
+            primary.ask(&["failover", "r"]).unwrap();
         });
         assert!(median("drained", outages) < SOON);
         for daemon in [&pair.first, &pair.second] {

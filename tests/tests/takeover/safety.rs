@@ -59,7 +59,7 @@ fn nothing_forged_leaves(declare: impl Fn(&Host) -> Declaration) {
         let cuts = turn / 2 % 2 == 0;
         match turn / 2 {
             1 => old.crash_keepalived("r").unwrap(),
-            3 => drop(old.router(&["drain", "r"], "").unwrap()),
+            3 => drop(old.ask(&["failover", "r"]).unwrap()),
             _ => host.cut().unwrap(),
         }
         let from_ns = monotonic_ns().unwrap();

@@ -70,7 +70,7 @@ fn a_primary_in_shadow_gives_up_nothing() {
             fast(host, &keys)
         });
         pair.ready(1, 2);
-        pair.first.router(&["drain", "r"], "").unwrap();
+        pair.first.ask(&["failover", "r"]).unwrap_err();
         pair.host(1).outer.block().unwrap();
         wait::until("two verdicts", LIMIT, || {
             let would = events(&pair.first, "would_hand_over");

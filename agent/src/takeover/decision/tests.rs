@@ -59,10 +59,11 @@ const BOTH: [bool; 2] = [true, true];
 const SILENCE: [bool; 2] = [true, false];
 const RESIGNATION: [bool; 2] = [false, true];
 
-const ROWS: [Row; 20] = {
+const ROWS: [Row; 21] = {
     use Verdict::{NotNow, Wait};
     [
         (|it| it.policy.mode = Mode::Off, BOTH, NotNow(Reason::Off)),
+        (|it| it.policy.drained = true, BOTH, NotNow(Reason::Drained)),
         (
             |it| it.snapshot.role = Role::Master,
             BOTH,

@@ -38,7 +38,7 @@ impl Loss {
             }
             Self::Drained if armed => {
                 let daemon = member.managed()?.0;
-                daemon.router(&["drain", ROUTER], "").map(drop)
+                daemon.ask(&["failover", ROUTER]).map(drop)
             }
             Self::Drained => member.managed()?.0.delete(ROUTER),
         }
