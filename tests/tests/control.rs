@@ -9,8 +9,9 @@ use lab::workdir::WorkDir;
 use nix::unistd::{Gid, Group, Uid, setgid, setgroups, setuid};
 use serde_json::json;
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -133,5 +134,55 @@ fn members_of_the_group_may_ask() {
         check(&client.run(NOBODY, &[]), 77, "Permission denied");
         fs::set_permissions(&client.socket, Permissions::from_mode(0o666)).unwrap();
         check(&client.run(NOBODY, &[10_000]), 77, "may not ask");
+    });
+}
+
+/// Connects so often as `nobody` in this group, and says nothing.
+fn connect_as_member(socket: PathBuf, group: u32, count: usize) -> Vec<UnixStream> {
+    // Of a thread of its own: by system calls, unlike those of the library, which change all.
+    let thread = std::thread::spawn(move || {
+        let keep = -1_i64;
+        // SAFETY: takes no pointers; the thread ends with what it has become.
+        let (gid, uid) = unsafe {
+            (
+                nix::libc::syscall(nix::libc::SYS_setresgid, keep, i64::from(group), keep),
+                nix::libc::syscall(nix::libc::SYS_setresuid, keep, i64::from(NOBODY), keep),
+            )
+        };
+        assert_eq!((gid, uid), (0, 0), "{}", io::Error::last_os_error());
+        let connect = |_| UnixStream::connect(&socket).unwrap();
+        (0..count).map(connect).collect()
+    });
+    thread.join().unwrap()
+}
+
+#[test]
+fn silent_members_of_the_group_do_not_keep_root_out() {
+    if !require(&[Need::Root]) {
+        return;
+    }
+    let group = Group::from_name(GROUP).unwrap().unwrap().gid.as_raw();
+    let client = Client::new();
+    let socket = client.socket.clone();
+    with_daemon(&socket, Some(GROUP), move || {
+        let silent = connect_as_member(client.socket.clone(), group, 200);
+        check(&client.command().output().unwrap(), 0, "");
+        // Those within the limit are listened to still, the others were sent away.
+        let mut sent_away = 0;
+        for mut stream in &silent {
+            stream.set_nonblocking(true).unwrap();
+            let mut answer = [0; 256];
+            match stream.read(&mut answer) {
+                Ok(length) => {
+                    let said = String::from_utf8_lossy(&answer[..length]);
+                    assert!(said.contains("160 connections are open already"), "{said}");
+                    sent_away += 1;
+                }
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        assert_eq!(sent_away, 40);
+        drop(silent);
+        check(&client.run(group, &[]), 0, "");
     });
 }

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 #[path = "operate/act.rs"]
 mod act;
+#[path = "operate/control.rs"]
+mod control;
 #[path = "operate/events.rs"]
 mod events;
 #[path = "operate/status.rs"]

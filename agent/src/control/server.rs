@@ -28,8 +28,15 @@ use super::message::{ErrorKind as Kind, MOST_REQUEST, Reply, Request};
 use super::peer::{self, Peer};
 use crate::exit::BadInput;
 
-/// Connections at a time; others wait.
-const MOST_CONNECTIONS: usize = 32;
+/// Connections at a time; others wait. Silent ones take little room, and go after
+/// [`TALK_LIMIT`].
+const MOST_CONNECTIONS: usize = 256;
+
+/// Those of them that may be the group's: whatever its members do, root gets through.
+const MOST_OF_OTHERS: usize = 160;
+
+/// Requests that wait for the daemon.
+const MOST_REQUESTS: usize = 32;
 
 /// How long it may take to send a request, and to take a reply.
 pub(super) const TALK_LIMIT: Duration = Duration::from_secs(5);
@@ -72,7 +79,7 @@ impl Server {
         let group = group.map(group_id).transpose()?;
         let listener = listen(path, group)
             .with_context(|| format!("listen at control socket {}", path.display()))?;
-        let (sender, requests) = mpsc::channel(MOST_CONNECTIONS);
+        let (sender, requests) = mpsc::channel(MOST_REQUESTS);
         let metadata = fs::symlink_metadata(path)
             .with_context(|| format!("inspect control socket {}", path.display()))?;
         Ok(Self {
@@ -182,15 +189,31 @@ fn remove_stale(path: &Path) -> Result<()> {
     }
 }
 
-/// Lets in who comes, a few at a time.
+/// Lets in who comes, so many at a time.
 async fn keep_door(listener: UnixListener, group: Option<gid_t>, requests: mpsc::Sender<Incoming>) {
-    let mut connections = JoinSet::new();
+    // Each says at its end whether it was root's.
+    let mut connections: JoinSet<bool> = JoinSet::new();
+    let mut others: usize = 0;
     loop {
         tokio::select! {
-            Some(_) = connections.join_next() => {}
+            // None of them panics.
+            Some(ended) = connections.join_next() => if !ended.unwrap_or(true) {
+                others = others.saturating_sub(1);
+            },
             accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(talk(stream, group, requests.clone()));
+                    let roots = stream.peer_cred().is_ok_and(|peer| peer.uid() == 0);
+                    let busy = !roots && others >= MOST_OF_OTHERS;
+                    others += usize::from(!roots);
+                    let requests = requests.clone();
+                    connections.spawn(async move {
+                        if busy {
+                            send_away(stream).await;
+                        } else {
+                            talk(stream, group, requests).await;
+                        }
+                        roots
+                    });
                 }
                 Err(error) => {
                     warn!("control socket: accept: {error}");
@@ -206,16 +229,26 @@ async fn talk(mut stream: UnixStream, group: Option<gid_t>, requests: mpsc::Send
     let mut registration = None;
     let reply = answer(&mut stream, group, &requests, &mut registration).await;
     let registration = registration.filter(|_| reply.ok);
-    let ends = registration.is_none();
-    let sent = timeout(TALK_LIMIT, send(&mut stream, &reply, ends)).await;
+    give(&mut stream, &reply, registration.is_none()).await;
+    if let Some((id, peer, lines)) = registration {
+        // Not one of the few that may ask at a time.
+        tokio::spawn(lead(stream, id, peer, lines, requests));
+    }
+}
+
+/// A connection too many.
+async fn send_away(mut stream: UnixStream) {
+    debug!("control socket: {MOST_OF_OTHERS} connections are open already");
+    let many = format!("{MOST_OF_OTHERS} connections are open already: try again");
+    give(&mut stream, &failure(many), true).await;
+}
+
+async fn give(stream: &mut UnixStream, reply: &Reply, ends: bool) {
+    let sent = timeout(TALK_LIMIT, send(stream, reply, ends)).await;
     match sent {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!("control socket: send the reply: {error}"),
         Err(_) => debug!("control socket: the reply was not taken within {TALK_LIMIT:?}"),
-    }
-    if let Some((id, peer, lines)) = registration {
-        // Not one of the few that may ask at a time.
-        tokio::spawn(lead(stream, id, peer, lines, requests));
     }
 }
 
