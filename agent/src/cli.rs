@@ -13,6 +13,7 @@ use crate::keepalived::render::Gateway;
 use crate::metrics::Listen;
 use crate::service::log;
 use crate::status::command::StatusArgs;
+use crate::top::TopArgs;
 use crate::{config, control};
 
 /// Looks after VRRP routers by keepalived, and tells who is master of each, the
@@ -78,6 +79,8 @@ pub enum Command {
     ///
     /// A router in fault is an answer, too: the exit status is 0.
     Status(StatusArgs),
+    /// Show all routers and peers on the terminal, as they are right now.
+    Top(TopArgs),
     /// Print what happened to the routers, from their event logs; needs no daemon.
     Events(EventsArgs),
     /// Have another host serve a router, now; says what outage that was.

@@ -30,6 +30,8 @@ pub mod control;
 
 pub mod status;
 
+pub mod top;
+
 pub mod keepalived;
 
 pub mod discover;

@@ -9,7 +9,8 @@ use keepfast::cli::{Cli, Command};
 use keepfast::network::gateway_check;
 use keepfast::service::log;
 use keepfast::{
-    check, config, control, discover, events, exit, neutron, replay, run as daemon, status, watch,
+    check, config, control, discover, events, exit, neutron, replay, run as daemon, status, top,
+    watch,
 };
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Check(args) => check::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Discover(args) => discover::run(args),
+        Command::Top(args) => top::run(args),
         Command::Events(args) => events::run(args),
         Command::Status(args) => status::command::run(args),
         Command::Failover(args) => control::act::failover(args),

@@ -63,6 +63,8 @@ pub mod addresses;
 
 pub mod process;
 
+pub mod pty;
+
 pub mod workdir;
 
 pub mod folder;

@@ -73,7 +73,7 @@ fn read_back(file: &mut File) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn wait_for(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
+pub(crate) fn wait_for(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
     wait::until("its end", limit, || match child.try_wait() {
         Ok(Some(status)) => Ok(Ok(status)),
         Ok(None) => Err("it still running".into()),

@@ -24,6 +24,8 @@ mod control;
 mod events;
 #[path = "operate/status.rs"]
 mod status;
+#[path = "operate/top.rs"]
+mod top;
 
 /// How long something may take that follows at once, or after a down time.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -387,4 +387,7 @@ pub fn clean(text: &str) -> String {
 }
 
 #[cfg(test)]
+pub(crate) mod fixture;
+
+#[cfg(test)]
 mod tests;
