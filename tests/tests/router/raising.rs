@@ -39,7 +39,7 @@ fn a_fast_path_has_a_file_that_raises_keepalived_and_is_armed_without_a_reload()
         let file = daemon.file("r", raise::FILE);
         let conf = daemon.file("r", "keepalived.conf");
         let before = daemon.events("r").unwrap().len();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "0  \n");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "0   \n");
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o644);
         let named = format!("file \"{}\"", file.display());
         assert!(fs::read_to_string(&conf).unwrap().contains(&named));
@@ -64,9 +64,13 @@ fn a_fast_path_has_a_file_that_raises_keepalived_and_is_armed_without_a_reload()
         let mut more = fast_path(declaration.clone(), "armed");
         more.priority = 60;
         for (declaration, content, priority) in [
-            (more, Some("254\n"), "254"),
+            (more, Some("254 \n"), "254"),
             (fast_path(declaration.clone(), "off"), None, "50"),
-            (fast_path(declaration.clone(), "armed"), Some("0  \n"), "50"),
+            (
+                fast_path(declaration.clone(), "armed"),
+                Some("0   \n"),
+                "50",
+            ),
         ] {
             let before = daemon.events("r").unwrap().len();
             declaration.apply(daemon).unwrap();
