@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+#[path = "package/container.rs"]
+mod container;
+#[path = "package/debian.rs"]
+mod debian;
 #[path = "package/manager.rs"]
 mod manager;
 #[path = "package/options.rs"]

@@ -15,6 +15,7 @@ const PACKAGES: &[&str] = &[
     "conntrack",
     "conntrackd",
     "curl",
+    "debootstrap",
     "frr",
     "haproxy",
     "iproute2",
@@ -28,6 +29,7 @@ const PACKAGES: &[&str] = &[
     "python3-jsonschema",
     "python3-venv",
     "radvd",
+    "systemd-container",
     "tcpdump",
     "tshark",
 ];

@@ -2,6 +2,7 @@
 
 mod build_ebpf;
 mod check_ebpf;
+mod dist;
 mod facts;
 mod lab;
 mod lint;
@@ -45,6 +46,15 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
+    /// Pack the agent for users: a tarball and a Debian package in target/dist
+    Dist {
+        /// Pack the debug build: quicker, for tests
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Make a small Debian system in target/debian-root, for tests; as root
+    #[command(hide = true)]
+    DebianRoot,
     /// Measure; as root
     Bench {
         /// The benchmarks to run instead of all
@@ -73,6 +83,15 @@ fn perform(task: Task) -> Result<ExitCode> {
             let arguments: &[&str] = if keep { &["--keep"] } else { &[] };
             lab::run_program(&project, "demo", arguments)?;
         }
+        Task::Dist { debug } => {
+            let profile = if debug {
+                lab::Profile::Debug
+            } else {
+                lab::Profile::Release
+            };
+            dist::dist(&project, profile)?;
+        }
+        Task::DebianRoot => println!("{}", provision::root::provide(&project)?.display()),
         Task::Bench { names } => lab::run_program(&project, "bench", &names)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ mod debian;
 mod library;
 mod linker;
 mod mirror;
+pub(crate) mod root;
 
 use std::path::PathBuf;
 
