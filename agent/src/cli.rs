@@ -12,6 +12,7 @@ use crate::events::EventsArgs;
 use crate::keepalived::render::Gateway;
 use crate::metrics::Listen;
 use crate::service::log;
+use crate::service::teardown::TeardownArgs;
 use crate::status::command::StatusArgs;
 use crate::top::TopArgs;
 use crate::{config, control};
@@ -101,6 +102,12 @@ pub enum Command {
     Router(RouterArgs),
     /// Check router files, or print what they may contain.
     Config(ConfigArgs),
+    /// Remove all routers of this host, with all that keepfast made for them, and end the
+    /// daemon.
+    ///
+    /// keepalived resigns, so that other hosts take over. Without a daemon, what one left
+    /// is removed. Declarations stay: a daemon that is started brings them about again.
+    Teardown(TeardownArgs),
     /// Say whether the gateways of a router answer; keepalived runs this.
     ///
     /// Exits with 0 if all do, and if this host is not the primary and was not
@@ -164,6 +171,10 @@ pub struct RunArgs {
     /// nothing.
     #[arg(long)]
     pub check_config: bool,
+
+    /// Take up what a daemon left, remove it and end (`keepfast teardown`).
+    #[arg(long, hide = true)]
+    pub tear_down: bool,
 
     /// How messages are written to stderr.
     #[arg(long, value_name = "FORMAT", default_value = "text")]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Parser;
 use keepfast::cli::{Cli, Command};
 use keepfast::network::gateway_check;
-use keepfast::service::log;
+use keepfast::service::{log, teardown};
 use keepfast::{
     check, config, control, discover, events, exit, neutron, replay, run as daemon, status, top,
     watch,
@@ -49,6 +49,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Shadow(args) => control::act::shadow(args),
         Command::Router(args) => control::command::run(args),
         Command::Config(args) => config::command::run(args),
+        Command::Teardown(args) => teardown::run(args),
         Command::GatewayCheck(args) => gateway_check::run(args),
     }
 }

@@ -76,6 +76,8 @@ pub enum Request {
         /// Whether it is to be in shadow.
         on: bool,
     },
+    /// Remove all routers, and end.
+    Teardown,
     /// Say what applying a file would change.
     Diff {
         /// The file.
@@ -189,6 +191,7 @@ impl Request {
             Self::DrainHost => Some("drain this host".to_owned()),
             Self::Undrain => Some("undrain this host".to_owned()),
             Self::Shadow { id, on } => Some(format!("put {id:?} into shadow: {on}")),
+            Self::Teardown => Some("tear down all routers".to_owned()),
             Self::List | Self::Status { .. } | Self::Show { .. } | Self::Diff { .. } => None,
         }
     }

@@ -18,6 +18,7 @@
 //! {"op":"drain_host"}
 //! {"op":"undrain"}
 //! {"op":"shadow","id":"r1","on":true}
+//! {"op":"teardown"}
 //! {"op":"diff","text":"...","origin":"r1.toml"}
 //!
 //! {"ok":true,"error":null,"result":...}

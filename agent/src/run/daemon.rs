@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -53,6 +53,8 @@ pub(super) struct Daemon {
     pub(super) remembered_taken_up: bool,
     /// When what registered routers left is to be removed.
     pub(super) sweep_at: Option<Instant>,
+    /// Whether all routers are to go, and the daemon with them.
+    pub(super) is_tearing_down: bool,
     /// `None`: addresses tell alone.
     pub(super) observer: Option<Observer>,
     /// `None`: keepalived takes over by itself alone.
@@ -98,6 +100,7 @@ impl Daemon {
             problems: Vec::new(),
             remembered_taken_up: false,
             sweep_at: Some(Instant::now() + registered::RETURN_LIMIT),
+            is_tearing_down: false,
             observer: None,
             fast: None,
             sites: BTreeMap::new(),
@@ -127,6 +130,10 @@ impl Daemon {
     /// As [`Self::declare`], and looks anew at what the declaration names: a password,
     /// somebody else's configuration.
     pub(super) fn declare_anew(&mut self, router: Router) -> Result<()> {
+        ensure!(
+            !self.is_tearing_down,
+            "all routers are being removed: expected none to be declared meanwhile"
+        );
         let id = router.id.clone();
         let old = self.members.get(&id);
         self.demand_possible(&router)?;

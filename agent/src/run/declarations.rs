@@ -15,6 +15,9 @@ impl Daemon {
     /// files are gone. A file that declares nothing leaves its router as it is. What a
     /// file names is looked at anew if the file has changed, or if all are `forced`.
     pub(super) fn read_declarations(&mut self, forced: bool) {
+        if self.is_tearing_down {
+            return;
+        }
         let declared = match config::directory::read(&self.declarations) {
             Ok(declared) => declared,
             Err(error) => {

@@ -39,6 +39,7 @@ mod registered;
 mod requests;
 mod service;
 mod status;
+mod teardown;
 mod ticks;
 
 mod check;
@@ -123,11 +124,18 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if args.check_config {
         return check::check(args);
     }
+    let serve = async {
+        if args.tear_down {
+            teardown::limited(serve(args)).await
+        } else {
+            serve(args).await
+        }
+    };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the runtime")?
-        .block_on(serve(args))
+        .block_on(serve)
 }
 
 async fn serve(args: &RunArgs) -> Result<()> {
@@ -144,7 +152,9 @@ async fn serve(args: &RunArgs) -> Result<()> {
     let (changes, mut changed) = mpsc::channel::<(usize, Change)>(CHANGES);
     let mut daemon = Daemon::new(base, args.routers.clone(), planner, changes)?;
     // One that was not there says nothing about routers that were looked after.
-    if !args.routers.exists() {
+    if args.tear_down {
+        daemon.take_up_to_tear_down();
+    } else if !args.routers.exists() {
         Dir::create(&args.routers, 0o755)?;
         warn!(
             "made {}, where routers are declared",
@@ -174,7 +184,8 @@ async fn serve(args: &RunArgs) -> Result<()> {
     for timer in [&mut tick, &mut slow_tick, &mut stand_in] {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
-    loop {
+    // Of what a killed daemon left, the kernel programs go when others are loaded.
+    while !(daemon.is_torn_down() && load.is_none()) {
         service.turn(&daemon);
         let deadline = daemon.deadline();
         let refused = daemon
@@ -256,9 +267,16 @@ async fn serve(args: &RunArgs) -> Result<()> {
             }
         }
     }
-    info!("ending; the routers stay as they are");
+    if daemon.is_torn_down() {
+        info!("ending; all routers are removed");
+    } else {
+        info!("ending; the routers stay as they are");
+    }
     service.stopping();
     daemon.take_leave().await;
+    if daemon.is_torn_down() {
+        teardown::remove_directory(&args.state)?;
+    }
     Ok(())
 }
 

@@ -43,6 +43,7 @@ impl Daemon {
             Request::DrainHost => return self.drain_host(&peer.to_string(), answer),
             Request::Undrain => self.undrain_host(),
             Request::Shadow { id, on } => self.known(id).and_then(|id| self.shadow(&id, *on)),
+            Request::Teardown => Ok(self.tear_down()),
             Request::Diff { text, origin } => self.diff(text, origin),
         };
         let reply = match outcome {

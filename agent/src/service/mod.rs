@@ -1,8 +1,11 @@
 //! The daemon as a service: what the service manager is told ([`notify`]), when it is
-//! told that all is well ([`watchdog`]), and how messages are written ([`log`]).
+//! told that all is well ([`watchdog`]), how messages are written ([`log`]), and how all
+//! is removed on purpose ([`teardown`]).
 
 pub mod log;
 
 pub mod notify;
+
+pub mod teardown;
 
 pub mod watchdog;
