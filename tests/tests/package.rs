@@ -17,6 +17,8 @@ mod debian;
 mod manager;
 #[path = "package/options.rs"]
 mod options;
+#[path = "package/privileges.rs"]
+mod privileges;
 #[path = "package/teardown.rs"]
 mod teardown;
 #[path = "package/unit.rs"]

@@ -78,6 +78,7 @@ use crate::metrics::Server as MetricsServer;
 use crate::network::monitor::Change;
 use crate::observe::{Observer, STAND_IN, Source};
 use crate::report::clock::monotonic_ns;
+use crate::service::privileges;
 use crate::watch::raise_descriptor_limit;
 
 use daemon::Daemon;
@@ -124,6 +125,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if args.check_config {
         return check::check(args);
     }
+    // Before there are threads, which would keep them.
+    privileges::give_up();
     let serve = async {
         if args.tear_down {
             teardown::limited(serve(args)).await
