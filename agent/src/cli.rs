@@ -11,6 +11,7 @@ use crate::control::command::RouterArgs;
 use crate::events::EventsArgs;
 use crate::keepalived::render::Gateway;
 use crate::metrics::Listen;
+use crate::postmortem::command::PostmortemArgs;
 use crate::service::log;
 use crate::service::teardown::TeardownArgs;
 use crate::status::command::StatusArgs;
@@ -100,6 +101,10 @@ pub enum Command {
     Shadow(ShadowArgs),
     /// Speak with the daemon (`keepfast run`) about its routers.
     Router(RouterArgs),
+    /// Say what a failover was made of, and why there was one.
+    ///
+    /// Reads what the kernel programs keep and the event logs; needs no daemon.
+    Postmortem(PostmortemArgs),
     /// Check router files, or print what they may contain.
     Config(ConfigArgs),
     /// Remove all routers of this host, with all that keepfast made for them, and end the

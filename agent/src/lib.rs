@@ -26,6 +26,8 @@ pub mod fast;
 
 pub mod run;
 
+pub mod postmortem;
+
 pub mod control;
 
 pub mod status;

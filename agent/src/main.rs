@@ -9,8 +9,8 @@ use keepfast::cli::{Cli, Command};
 use keepfast::network::gateway_check;
 use keepfast::service::{log, teardown};
 use keepfast::{
-    check, config, control, discover, events, exit, neutron, replay, run as daemon, status, top,
-    watch,
+    check, config, control, discover, events, exit, neutron, postmortem, replay, run as daemon,
+    status, top, watch,
 };
 
 fn main() -> ExitCode {
@@ -48,6 +48,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Undrain(args) => control::act::undrain(args),
         Command::Shadow(args) => control::act::shadow(args),
         Command::Router(args) => control::command::run(args),
+        Command::Postmortem(args) => postmortem::command::run(args),
         Command::Config(args) => config::command::run(args),
         Command::Teardown(args) => teardown::run(args),
         Command::GatewayCheck(args) => gateway_check::run(args),

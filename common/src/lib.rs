@@ -13,7 +13,7 @@
 //! - all that crosses the border between kernel and agent is declared here,
 //!   once, with its layout asserted.
 //!
-//! Reading order: [`time`], [`wire`], [`track`], [`neighbour`], [`session`], [`heirs`], [`event`], [`maps`].
+//! Reading order: [`time`], [`wire`], [`track`], [`neighbour`], [`session`], [`heirs`], [`event`], [`blackbox`], [`maps`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -30,6 +30,8 @@ pub mod session;
 pub mod heirs;
 
 pub mod event;
+
+pub mod blackbox;
 
 pub mod counter;
 

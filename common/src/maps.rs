@@ -3,6 +3,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::blackbox::BlackBox;
 use crate::heirs::Heirs;
 use crate::neighbour::Holding;
 use crate::session::Session;
@@ -37,11 +38,19 @@ pub const GUARDED: &str = "GUARDED";
 pub const LINKS: &str = "LINKS";
 /// Name of the array of one [`Agent`].
 pub const AGENT: &str = "AGENT";
+/// Name of the map of [`RouterKey`] to [`BlackBoxSlot`]. The key of an interface's box is
+/// [`RouterKey::of_link`].
+pub const BLACKBOX: &str = "BLACKBOX";
+/// Name of the map of [`LinkKey`] to [`crate::blackbox::Exit`].
+pub const EXITS: &str = "EXITS";
+/// Name of the array of one time (`u64`, CLOCK_MONOTONIC nanoseconds) until which a first
+/// packet is waited for anywhere; 0: nowhere.
+pub const AWAITED: &str = "AWAITED";
 
 /// The maps that are pinned: those that mean something to an operator.
-pub const PINNED: [&str; 13] = [
+pub const PINNED: [&str; 16] = [
     ROUTERS, WATCHED, HOLDINGS, COUNTERS, EVENTS, SEQUENCE, URGENT, JUDGEMENTS, SESSIONS, HEIRS,
-    GUARDED, LINKS, AGENT,
+    GUARDED, LINKS, AGENT, BLACKBOX, EXITS, AWAITED,
 ];
 
 /// Name of the XDP program that watches what an interface receives.
@@ -86,6 +95,22 @@ pub struct RouterKey {
     pub vrid: u8,
     /// Zero.
     pub reserved: u16,
+}
+
+impl RouterKey {
+    /// The key of the black box of what is heard of peers on an interface.
+    #[inline(always)]
+    pub const fn of_link(netns: u32, ifindex: u32) -> Self {
+        Self {
+            netns,
+            ifindex,
+            vlan: 0,
+            inner_vlan: 0,
+            family: 0,
+            vrid: 0,
+            reserved: 0,
+        }
+    }
 }
 
 /// Which address, and where. Frames without a VLAN tag only.
@@ -189,6 +214,18 @@ pub struct HeirsSlot {
     pub state: Heirs,
 }
 
+/// Value of [`BLACKBOX`]; the lock is the kernel's, which shows it as zero.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct BlackBoxSlot {
+    /// A `bpf_spin_lock`.
+    pub lock: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// What happened.
+    pub state: BlackBox,
+}
+
 /// Which interface.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
@@ -230,8 +267,11 @@ pub const KEEPALIVED_ENDED: u8 = 2;
 pub struct Guarded {
     /// One of the `KEEPALIVED_` constants.
     pub keepalived: u8,
+    /// Why this host gives up its role, or gave it up last: one of the `REASON_`
+    /// constants of [`crate::blackbox`].
+    pub reason: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
 }
 
 /// What the programs need to know of the agent; written by it alone.

@@ -124,6 +124,10 @@ pub struct Session {
     pub family: u8,
     /// Zero.
     pub reserved: [u8; 4],
+    /// The peer's hardware address, to which the last probe was sent.
+    pub peer: crate::wire::Mac,
+    /// Zero.
+    pub padding: [u8; 2],
     /// The last probes.
     pub slots: [Slot; SLOTS],
 }
@@ -131,7 +135,7 @@ pub struct Session {
 const _: () = {
     assert!(size_of::<Judgement>() == 32);
     assert!(size_of::<Slot>() == 24);
-    assert!(size_of::<Session>() == 96 + 32 + 16 + 24 * SLOTS);
+    assert!(size_of::<Session>() == 96 + 32 + 24 + 24 * SLOTS);
 };
 
 impl Session {
@@ -157,6 +161,8 @@ impl Session {
         vrid: 0,
         family: 0,
         reserved: [0; 4],
+        peer: [0; 6],
+        padding: [0; 2],
         slots: [Slot {
             nonce: 0,
             sent_ns: 0,
@@ -186,6 +192,7 @@ impl Session {
             slot.sequence = probe.sequence;
         }
         self.sequence = probe.sequence;
+        self.peer = probe.destination;
         self.sent += 1;
         self.sent_ns = now;
         if self.unanswered == 0 {

@@ -3,6 +3,7 @@ use keepfast_common::counter::Counter;
 use keepfast_common::event::{Changes, Event, EventKind, Party};
 use keepfast_common::maps::RouterKey;
 
+use crate::blackbox;
 use crate::count::Place;
 use crate::maps::{EVENTS, GUARDED, SEQUENCE, URGENT};
 
@@ -26,13 +27,15 @@ pub(crate) fn emit(subject: &Subject, changes: &Changes) {
     if changes.kinds == 0 {
         return;
     }
-    let urgent = is_guarded(subject);
+    let key = router_of(subject);
+    let urgent = GUARDED.get_ptr(key).is_some();
     let mut kind = EventKind::MasterAppeared as u8;
     while kind <= EventKind::TakenOver as u8 {
         if changes.kinds & (1 << kind) != 0 {
             if urgent {
                 tell(subject, changes, kind);
             }
+            blackbox::event(&key, subject, changes, kind);
             emit_one(subject, changes, kind);
         }
         kind += 1;
@@ -40,8 +43,8 @@ pub(crate) fn emit(subject: &Subject, changes: &Changes) {
 }
 
 #[inline(always)]
-fn is_guarded(subject: &Subject) -> bool {
-    let key = RouterKey {
+fn router_of(subject: &Subject) -> RouterKey {
+    RouterKey {
         netns: subject.place.netns,
         ifindex: subject.place.ifindex,
         vlan: subject.vlan,
@@ -49,8 +52,7 @@ fn is_guarded(subject: &Subject) -> bool {
         family: subject.family,
         vrid: subject.vrid,
         reserved: 0,
-    };
-    GUARDED.get_ptr(key).is_some()
+    }
 }
 
 /// Sends an event to the fast path alone. It reads the maps where one is lost.

@@ -142,6 +142,22 @@ impl Frame for TcFrame<'_> {
     }
 }
 
+impl TcFrame<'_> {
+    /// Whether the frame came in by an interface, and is passed on.
+    #[inline(always)]
+    pub(crate) fn is_forwarded(&self) -> bool {
+        // SAFETY: a field of the program's own context.
+        unsafe { (*self.context.skb.skb).ingress_ifindex != 0 }
+    }
+
+    /// The type of what is in the frame, as Ethernet numbers it.
+    #[inline(always)]
+    pub(crate) fn protocol(&self) -> u16 {
+        // SAFETY: as above. It is in network byte order.
+        u16::from_be(unsafe { (*self.context.skb.skb).protocol } as u16)
+    }
+}
+
 impl Sighting for TcFrame<'_> {
     type Context = TcContext;
 

@@ -8,6 +8,7 @@ use keepfast_common::maps::{AddressKey, RouterKey};
 use keepfast_common::neighbour::{Announcement, Holding, ROLE_VIRTUAL, Watched};
 use keepfast_common::wire::{Address, Mac, Neighbour, Packet};
 
+use crate::blackbox;
 use crate::count::Place;
 use crate::emit::{Subject, emit};
 use crate::maps::{HOLDINGS, HoldingSlot, Scratch, VIRTUAL_ROUTERS, WATCHED, scratch};
@@ -25,6 +26,12 @@ pub(crate) fn said(place: &Place, scratch: &mut Scratch, local: bool) {
         return;
     }
     announced(place, scratch, local);
+    let neighbour = &scratch.packet.neighbour;
+    if neighbour.unsolicited
+        && let Some(router) = router_of_address(place, neighbour)
+    {
+        blackbox::announced(&router, place, neighbour, local);
+    }
     if local {
         asked(place, &scratch.packet.neighbour);
     }
@@ -198,6 +205,15 @@ fn master_of(place: &Place, neighbour: &Neighbour, watched: &Watched) -> Mac {
         },
         None => [0; 6],
     }
+}
+
+/// The virtual router that an announced address belongs to, if it is a virtual one.
+#[inline(always)]
+fn router_of_address(place: &Place, neighbour: &Neighbour) -> Option<RouterKey> {
+    let key = key_of(place, neighbour.family, &neighbour.holder);
+    // SAFETY: as in `announced`.
+    let watched = unsafe { WATCHED.get(key) }?;
+    (watched.roles & ROLE_VIRTUAL != 0).then(|| router_of(place, watched, neighbour.family))
 }
 
 /// The virtual router of a virtual address; on its own interface, and of `family`,

@@ -4,7 +4,9 @@ use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use keepfast_common::digest::digest;
 use keepfast_common::maps::{BOUNCE_TC, BOUNCE_XDP};
+use keepfast_common::wire::Subject;
 
+use crate::blackbox;
 use crate::frame::{TcFrame, XdpFrame};
 use crate::maps::scratch;
 use crate::observe::{leaving, received, received_probe};
@@ -58,7 +60,12 @@ pub(crate) fn tc_egress(ctx: TcContext) -> i32 {
     };
     // SAFETY: a field of the program's own context.
     let mark = unsafe { (*ctx.skb.skb).mark };
-    match leaving(&TcFrame::new(&ctx), scratch, mark) {
+    let frame = TcFrame::new(&ctx);
+    let fate = leaving(&frame, scratch, mark);
+    if blackbox::is_awaited() && scratch.packet.subject as u8 == Subject::Other as u8 {
+        blackbox::left(&frame);
+    }
+    match fate {
         (Fate::Drop, _) => TC_ACT_SHOT,
         (_, 0) => TC_ACT_UNSPEC,
         (_, sent_ns) => {

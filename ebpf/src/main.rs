@@ -33,6 +33,9 @@ mod holdings;
 /// Arming the timer of a map element.
 mod timer;
 
+/// What happened last, for when the agent is not there.
+mod blackbox;
+
 /// Events into the ring buffer.
 mod emit;
 

@@ -3,6 +3,7 @@ use core::mem::offset_of;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, bpf_spin_lock, bpf_timer};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
+use keepfast_common::blackbox::{BlackBox, Exit};
 use keepfast_common::counter::Counter;
 use keepfast_common::event::{Changes, Event, Party};
 use keepfast_common::heirs::Heirs;
@@ -52,6 +53,14 @@ pub(crate) struct HeirsSlot {
     pub(crate) state: Heirs,
 }
 
+/// [`maps::BlackBoxSlot`] with the kernel's own types.
+#[repr(C)]
+pub(crate) struct BlackBoxSlot {
+    pub(crate) lock: bpf_spin_lock,
+    pub(crate) reserved: u32,
+    pub(crate) state: BlackBox,
+}
+
 /// [`maps::CounterKey`] on the kernel's side: bpftool prints an enum by name.
 #[repr(C)]
 pub(crate) struct CounterKey {
@@ -71,6 +80,7 @@ const _: () = {
     assert!(offset_of!(SessionSlot, lock) == offset_of!(maps::SessionSlot, lock));
     assert!(size_of::<SessionSlot>() == size_of::<maps::SessionSlot>());
     assert!(size_of::<HeirsSlot>() == size_of::<maps::HeirsSlot>());
+    assert!(size_of::<BlackBoxSlot>() == size_of::<maps::BlackBoxSlot>());
     assert!(size_of::<CounterKey>() == size_of::<maps::CounterKey>());
 };
 
@@ -135,6 +145,21 @@ pub(crate) static LINKS: HashMap<LinkKey, Link, 16384, { BPF_F_NO_PREALLOC as us
 
 #[btf_map]
 pub(crate) static AGENT: Array<Agent, 1> = Array::new();
+
+#[btf_map]
+pub(crate) static BLACKBOX: HashMap<
+    RouterKey,
+    BlackBoxSlot,
+    16384,
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
+
+#[btf_map]
+pub(crate) static EXITS: HashMap<LinkKey, Exit, 16384, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+#[btf_map]
+pub(crate) static AWAITED: Array<u64, 1> = Array::new();
 
 #[btf_map]
 pub(crate) static SEQUENCE: PerCpuArray<u64, 1> = PerCpuArray::new();

@@ -9,7 +9,7 @@ use crate::count::Place;
 use crate::frame::Sighting;
 use crate::maps::Scratch;
 use crate::probes::Fate;
-use crate::{holdings, probes, routers};
+use crate::{blackbox, holdings, probes, routers};
 
 /// Takes note of a received frame; `bouncer` as for [`probes::received`].
 #[inline(always)]
@@ -108,6 +108,7 @@ fn observe<S: Sighting>(sighting: &S, place: &Place, scratch: &mut Scratch, loca
             place.count(Counter::AdvertAuthenticationHeader);
         }
         routers::heard(sighting, place, scratch, local);
+        blackbox::advert(place, scratch);
     } else if valid {
         log_neighbour(sighting, place, local);
         place.count(if local {

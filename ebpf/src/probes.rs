@@ -20,6 +20,7 @@ use keepfast_common::wire::probe::{
 };
 use keepfast_common::wire::{Packet, mac_is};
 
+use crate::blackbox;
 use crate::count::Place;
 use crate::emit::{Subject, tell};
 use crate::maps::{
@@ -74,6 +75,9 @@ pub(crate) fn received(place: &Place, scratch: &mut Scratch, bouncer: u8) -> Fat
             return Fate::Pass;
         }
         asked(place, scratch);
+        if scratch.packet.probe.reason != 0 {
+            blackbox::says(place, &scratch.packet.probe, scratch.packet.probe.reason);
+        }
         place.count(Counter::ProbeAnswered);
         Fate::Bounce
     } else {
@@ -155,6 +159,12 @@ fn returned(place: &Place, scratch: &mut Scratch) -> Fate {
     );
     if !counted {
         place.count(Counter::AnswerIgnored);
+    } else if scratch.packet.probe.stamps.reason != 0 {
+        blackbox::says(
+            place,
+            &scratch.packet.probe,
+            scratch.packet.probe.stamps.reason,
+        );
     }
     conclude(place, session, slot, kinds, deadline, now);
     Fate::Drop
@@ -185,6 +195,7 @@ fn asked(place: &Place, scratch: &mut Scratch) {
     let Some(guarded) = (unsafe { GUARDED.get(key) }) else {
         return;
     };
+    stamps.reason = guarded.reason;
     if guarded.keepalived == KEEPALIVED_RUNS {
         stamps.flags |= PEER_KEEPALIVED_RUNS;
     } else if guarded.keepalived == KEEPALIVED_ENDED {
@@ -358,12 +369,12 @@ fn conclude(
         arm(place, slot, deadline);
     }
     if kinds != 0 {
-        report(place, session, kinds, now);
+        report(place, session, slot, kinds, now);
     }
 }
 
 #[inline(never)]
-fn report(place: &Place, session: u32, kinds: u32, now: u64) {
+fn report(place: &Place, session: u32, slot: *const SessionSlot, kinds: u32, now: u64) {
     let subject = Subject {
         time_ns: now,
         place: *place,
@@ -378,6 +389,7 @@ fn report(place: &Place, session: u32, kinds: u32, now: u64) {
     while kind <= EventKind::PeerLeaving as u8 {
         if kinds & (1 << kind) != 0 {
             tell(&subject, &Changes::NONE, kind);
+            blackbox::peer(&subject, slot, kind);
         }
         kind += 1;
     }

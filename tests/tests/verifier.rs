@@ -6,9 +6,10 @@
 
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use keepfast::kernel::{Kernel, LoadOptions};
+use keepfast_common::blackbox::Exit;
 use keepfast_common::maps::{
-    self as names, AddressKey, Agent, Count, CounterKey, Guarded, HeirsSlot, HoldingSlot, Link,
-    LinkKey, RouterKey, RouterSlot, SessionSlot,
+    self as names, AddressKey, Agent, BlackBoxSlot, Count, CounterKey, Guarded, HeirsSlot,
+    HoldingSlot, Link, LinkKey, RouterKey, RouterSlot, SessionSlot,
 };
 use keepfast_common::neighbour::Watched;
 use keepfast_common::session::Judgement;
@@ -189,6 +190,19 @@ fn the_maps_have_the_names_and_types_of_the_library() {
             ("u32", 4),
             ("Agent", size_of::<Agent>()),
         ),
+        (
+            names::BLACKBOX,
+            "hash",
+            ("RouterKey", size_of::<RouterKey>()),
+            ("BlackBoxSlot", size_of::<BlackBoxSlot>()),
+        ),
+        (
+            names::EXITS,
+            "hash",
+            ("LinkKey", size_of::<LinkKey>()),
+            ("Exit", size_of::<Exit>()),
+        ),
+        (names::AWAITED, "array", ("u32", 4), ("u64", 8)),
     ];
     for (name, kind, key, value) in expected {
         let map = maps

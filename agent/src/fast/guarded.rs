@@ -135,6 +135,7 @@ impl Guarded {
             address: kernel::address(speech.source).1,
             priority: speech.priority,
             flags,
+            reason: self.facts.reason,
         }
     }
 

@@ -93,6 +93,9 @@ pub struct Facts {
     pub keepalived_runs: bool,
     /// Its interfaces carry frames.
     pub link_up: bool,
+    /// Why this host gave up its role lately: one of the `REASON_` constants of
+    /// [`keepfast_common::blackbox`].
+    pub reason: u8,
 }
 
 /// What it tells.

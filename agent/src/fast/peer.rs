@@ -215,6 +215,7 @@ mod tests {
                     address: [0; 16],
                     priority: 100,
                     flags: 0,
+                    reason: 0,
                 },
                 wish: wish.clone(),
             })

@@ -28,6 +28,9 @@ pub(super) struct Question {
     pub(super) priority: u8,
     /// A set of the `SENDER_` constants.
     pub(super) flags: u8,
+    /// Why this host gave up its role lately: one of the `REASON_` constants of
+    /// [`keepfast_common::blackbox`].
+    pub(super) reason: u8,
 }
 
 /// A whole frame.
@@ -66,7 +69,13 @@ impl ProbeFrame {
     pub(super) fn ask(&mut self, question: &Question) {
         self.put(PAYLOAD + 6, &[question.vrid, question.family]);
         self.put(PAYLOAD + 32, &question.address);
-        self.put(PAYLOAD + 48, &[question.priority, question.flags]);
+        let Question {
+            priority,
+            flags,
+            reason,
+            ..
+        } = *question;
+        self.put(PAYLOAD + 48, &[priority, flags, reason]);
     }
 
     /// Which probe it is.
@@ -109,6 +118,7 @@ mod tests {
             address: [9; 16],
             priority: 150,
             flags: 3,
+            reason: 2,
         };
         frame.ask(&question);
         frame.number(4_000_000_001, 0x0123_4567_89ab_cdef);
@@ -117,6 +127,7 @@ mod tests {
         assert_eq!(packet.subject, Subject::Probe);
         let probe = packet.probe;
         assert_eq!((probe.kind, probe.forwarded), (KIND_PROBE, false));
+        assert_eq!((probe.flags, probe.reason), (3, 2));
         assert_eq!((probe.session, probe.sequence), (77, 4_000_000_001));
         assert_eq!(probe.nonce, 0x0123_4567_89ab_cdef);
         assert_eq!((probe.vrid, probe.family), (51, 6));

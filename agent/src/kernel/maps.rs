@@ -11,7 +11,7 @@ use keepfast_common::maps::{
 use keepfast_common::neighbour::{Holding, Watched};
 use keepfast_common::track::VirtualRouter;
 
-use super::Wire;
+use super::{BlackBoxes, Wire};
 
 /// The map of counters.
 pub(super) type CounterMap = PerCpuHashMap<MapData, Wire<CounterKey>, Wire<Count>>;
@@ -25,16 +25,11 @@ pub struct Maps {
     guarded: HashMap<MapData, Wire<RouterKey>, Wire<Guarded>>,
     links: HashMap<MapData, Wire<LinkKey>, Wire<Link>>,
     agent: Array<MapData, Wire<Agent>>,
+    black_boxes: BlackBoxes,
 }
 
 impl Maps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
-        fn open<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
-            let map = ebpf
-                .take_map(name)
-                .with_context(|| format!("find map {name}"))?;
-            M::try_from(map).with_context(|| format!("open map {name}"))
-        }
         Ok(Self {
             routers: open(ebpf, names::ROUTERS)?,
             watched: open(ebpf, names::WATCHED)?,
@@ -43,6 +38,7 @@ impl Maps {
             guarded: open(ebpf, names::GUARDED)?,
             links: open(ebpf, names::LINKS)?,
             agent: open(ebpf, names::AGENT)?,
+            black_boxes: BlackBoxes::take(ebpf)?,
         })
     }
 
@@ -191,6 +187,11 @@ impl Maps {
         gone(self.links.remove(&Wire(key))).with_context(|| format!("write map {}", names::LINKS))
     }
 
+    /// The black boxes.
+    pub const fn black_boxes(&mut self) -> &mut BlackBoxes {
+        &mut self.black_boxes
+    }
+
     /// Says what the programs need to know of the agent.
     ///
     /// # Errors
@@ -231,6 +232,14 @@ pub(super) fn read_counters(map: &CounterMap) -> Result<Vec<(u32, u32, Counter, 
 fn unarmed_deadline(slot: &RouterSlot) -> Option<u64> {
     let due = slot.state.next_deadline();
     (slot.armed_ns == 0 && due != 0).then_some(due)
+}
+
+/// Takes a map out of the loaded object.
+pub(super) fn open<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
+    let map = ebpf
+        .take_map(name)
+        .with_context(|| format!("find map {name}"))?;
+    M::try_from(map).with_context(|| format!("open map {name}"))
 }
 
 /// Removing what is not there is done.

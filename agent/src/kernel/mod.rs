@@ -2,6 +2,7 @@
 //! reading and feeding their maps.
 
 mod attach;
+mod blackbox;
 mod btf;
 mod debug;
 mod fast;
@@ -12,6 +13,7 @@ mod ring;
 mod wire;
 
 pub use attach::{Attachment, Hook};
+pub use blackbox::{BlackBoxes, Boxes, pinned_boxes};
 pub use btf::netns_offsets;
 pub use debug::DebugLines;
 pub use fast::FastKernel;
@@ -95,6 +97,8 @@ impl Kernel {
                 names::HEIRS,
                 names::GUARDED,
                 names::LINKS,
+                names::BLACKBOX,
+                names::EXITS,
             ] {
                 loader.map_max_entries(name, capacity);
             }

@@ -17,7 +17,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::{info, warn};
 
-use super::{LEAVE, Wire};
+use super::{Boxes, LEAVE, Wire, pinned_boxes};
 
 /// Where all pins are.
 pub const ROOT: &str = "/sys/fs/bpf/keepfast";
@@ -28,6 +28,8 @@ const BPF_FS: &str = "/sys/fs/bpf";
 #[derive(Debug)]
 pub struct PinDirectory {
     path: PathBuf,
+    /// The black boxes of dead agents, for whoever goes on with them.
+    pub left_behind: Boxes,
     /// Held for as long as the directory is in use.
     _lock: Flock<File>,
 }
@@ -41,13 +43,17 @@ impl PinDirectory {
     pub fn create(name: &str) -> Result<Self> {
         mount_if_missing()?;
         make(Path::new(ROOT))?;
-        sweep();
+        let left_behind = sweep();
         let path = Path::new(ROOT).join(name);
         make(&path)?;
         let Some(lock) = try_lock(&path)? else {
             bail!("another keepfast uses {}", path.display());
         };
-        Ok(Self { path, _lock: lock })
+        Ok(Self {
+            path,
+            left_behind,
+            _lock: lock,
+        })
     }
 
     /// Where it is.
@@ -90,10 +96,11 @@ fn mount_if_missing() -> Result<()> {
     Ok(())
 }
 
-/// Removes the directories that nobody holds.
-fn sweep() {
+/// Removes the directories that nobody holds; returns the black boxes that were there.
+fn sweep() -> Boxes {
+    let mut boxes = Boxes::new();
     let Ok(entries) = fs::read_dir(ROOT) else {
-        return;
+        return boxes;
     };
     for path in entries.flatten().map(|entry| entry.path()) {
         if !path.is_dir() {
@@ -102,6 +109,10 @@ fn sweep() {
         match try_lock(&path) {
             Ok(None) => {}
             Ok(Some(_lock)) => {
+                match pinned_boxes(&path) {
+                    Ok(found) => boxes.extend(found),
+                    Err(error) => warn!("keep what happened to routers: {error:#}"),
+                }
                 match take_leave(&path).and_then(|()| Ok(fs::remove_dir_all(&path)?)) {
                     Ok(()) => info!(
                         "removed {}, left by a keepfast that was killed",
@@ -113,6 +124,7 @@ fn sweep() {
             Err(error) => warn!("{error:#}"),
         }
     }
+    boxes
 }
 
 /// Has the programs of a dead agent, which answer probes still, say that they are about

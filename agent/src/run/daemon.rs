@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::config::{Keepalived, NamespaceChoice, Router, RouterId};
-use crate::engine::{Action, Engine, Input, Nanos, Note, Plan};
+use crate::engine::{Action, Engine, Input, Nanos, Note, Plan, Published};
 use crate::exit::BadInput;
 use crate::files::Dir;
 use crate::metrics::{self, Metrics};
@@ -19,6 +19,7 @@ use crate::notify::{Notifier, Shared};
 use crate::observe::Observer;
 use crate::report::clock::{ClockMapping, monotonic_ns};
 
+use super::blackbox::Boxes;
 use super::fast::Fast;
 use super::jobs::Jobs;
 use super::keepalived;
@@ -59,6 +60,7 @@ pub(super) struct Daemon {
     pub(super) observer: Option<Observer>,
     /// `None`: keepalived takes over by itself alone.
     pub(super) fast: Option<Fast>,
+    pub(super) boxes: Boxes,
     pub(super) sites: BTreeMap<usize, Site>,
     pub(super) next_site: usize,
     pub(super) changes: mpsc::Sender<(usize, Change)>,
@@ -103,6 +105,7 @@ impl Daemon {
             is_tearing_down: false,
             observer: None,
             fast: None,
+            boxes: Boxes::default(),
             sites: BTreeMap::new(),
             next_site: 0,
             changes,
@@ -200,6 +203,9 @@ impl Daemon {
         let Some(member) = self.members.get_mut(id) else {
             return;
         };
+        if member.engine.published() == Some(Published::Primary) {
+            member.served_ns = now;
+        }
         let mut actions = std::mem::take(&mut self.actions);
         let before = member.engine.deadline();
         let why = metrics::why(&input);

@@ -94,6 +94,7 @@ impl Daemon {
         } = told;
         info!(router = %id, "{name}: {detail}");
         self.metrics.told(id, name, *reason);
+        self.note_told(told);
         self.note(id, *at, name, detail);
         self.moves.told(told);
     }
@@ -101,6 +102,7 @@ impl Daemon {
     /// Has the fast path guard a router as it is declared and as its interfaces are,
     /// or guard it no longer.
     pub(super) fn guard(&mut self, id: &RouterId) {
+        self.box_router(id);
         if self.fast.is_none() {
             return;
         }
@@ -125,6 +127,7 @@ impl Daemon {
 
     /// Guards a router no longer.
     pub(super) fn unguard(&mut self, id: &RouterId) {
+        self.box_router(id);
         let Some(fast) = &mut self.fast else {
             return;
         };
@@ -148,6 +151,7 @@ impl Daemon {
 
     /// Tells the fast path how a router is, if that is news.
     pub(super) fn let_know(&mut self, id: &RouterId) {
+        self.note_reason(id);
         let Some(member) = self.members.get(id) else {
             return;
         };
@@ -163,10 +167,18 @@ impl Daemon {
         }
         *known = facts;
         fast.path.order(Order::Know(id.clone(), facts));
-        let key = fast.guarded.get(id).map(|(key, _)| *key);
-        let health = health(member);
-        if let (Some(observer), Some(key)) = (&mut self.observer, key)
-            && let Err(error) = observer.kernel.maps().guard(key, health)
+        self.say_health(id);
+    }
+
+    /// Has peers told how a router's keepalived is.
+    fn say_health(&mut self, id: &RouterId) {
+        let (Some(fast), Some(observer), Some(member)) =
+            (&self.fast, &mut self.observer, self.members.get(id))
+        else {
+            return;
+        };
+        if let Some((key, _)) = fast.guarded.get(id)
+            && let Err(error) = observer.kernel.maps().guard(*key, health(member))
         {
             self.trouble(id, &error);
         }
@@ -257,6 +269,7 @@ pub(super) fn facts(member: &Member) -> Facts {
         backup: engine.state() == State::Backup,
         keepalived_runs: engine.keepalived() != Liveness::Ended,
         link_up: engine.interfaces_up(),
+        reason: member.reason(),
     }
 }
 
@@ -267,6 +280,7 @@ fn health(member: &Member) -> Guarded {
             Liveness::Running => KEEPALIVED_RUNS,
             Liveness::Ended => KEEPALIVED_ENDED,
         },
-        reserved: [0; 7],
+        reason: member.reason(),
+        reserved: [0; 6],
     }
 }

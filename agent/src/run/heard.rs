@@ -91,6 +91,9 @@ impl Daemon {
         {
             member.resigned_ns = event.time_ns;
         }
+        if kind == EventKind::LocalMaster {
+            self.forget_reason(id, event.time_ns);
+        }
         self.suspect_two_primaries(id, kind, event);
         if kind == EventKind::LocalStalled {
             let stopped = self.is_keepalived_stopped(id);

@@ -6,12 +6,15 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use keepfast_common::blackbox::REASON_NONE;
+
 use crate::config::{Keepalived, Managed, Mode, RouterId};
 use crate::engine::{Engine, Nanos, Plan, Program, Published, State};
 use crate::event_log::EventLog;
 use crate::exit::BadInput;
 use crate::files::Dir;
 use crate::notify::Notifier;
+use crate::postmortem::Reason;
 use crate::process::Process;
 
 use super::claims::Claims;
@@ -41,6 +44,10 @@ pub(super) struct Member {
     pub(super) resigned_ns: u64,
     /// Of a router of Neutron's whose monitor registered it.
     pub(super) registered: Option<Registered>,
+    /// When this host was last known to be the primary, same clock; 0: never.
+    pub(super) served_ns: u64,
+    /// Why this host gave up its role lately, and when, same clock.
+    pub(super) gave_up: Option<(Reason, u64)>,
     /// The configuration file of somebody else's keepalived, as it was read last.
     pub(super) version: Option<FileVersion>,
     /// The last change of its state; `None`: there was none yet.
@@ -107,6 +114,8 @@ impl Member {
             claims: Claims::default(),
             unlogged: 0,
             resigned_ns: 0,
+            served_ns: 0,
+            gave_up: None,
             last: None,
         })
     }
@@ -164,6 +173,12 @@ impl Member {
             .instance
             .as_ref()
             .map(|it| it.interface.as_str())
+    }
+
+    /// Why this host gave up its role lately, as peers are told.
+    pub(super) fn reason(&self) -> u8 {
+        self.gave_up
+            .map_or(REASON_NONE, |(reason, _)| reason.number())
     }
 
     /// Writes the state file.

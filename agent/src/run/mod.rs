@@ -22,11 +22,12 @@
 //! what happens: [`declarations`], [`requests`], [`registered`], [`drain`], [`moves`], [`places`],
 //! [`processes`], [`heard`], [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
 //! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`], [`guard`];
-//! what is told of it all: [`status`], [`metrics`], [`service`].
+//! what is told of it all: [`status`], [`metrics`], [`blackbox`], [`service`].
 
 mod daemon;
 mod perform;
 
+mod blackbox;
 mod declarations;
 mod drain;
 mod fast;

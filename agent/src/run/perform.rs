@@ -165,6 +165,8 @@ impl Daemon {
     }
 
     fn resign(&mut self, id: &RouterId) {
+        // Before others hear of it.
+        self.let_know(id);
         let outcome = self.members.get(id).and_then(|member| {
             let site = self.site(member)?;
             let managed = member.managed()?;

@@ -22,9 +22,11 @@
 //! | 32 | sender's address in that router       | sender           |
 //! | 48 | its priority there                    | sender           |
 //! | 49 | a set of the `SENDER_` constants      | sender           |
+//! | 50 | why it gave up its role, lately       | sender           |
 //! | 52 | one of the `ROLE_` constants          | answerer         |
 //! | 53 | a set of the `PEER_` constants        | answerer         |
 //! | 54 | how many other probers rank higher    | answerer         |
+//! | 55 | why it gives up its role              | answerer         |
 //! | 56 | age of its own last advert, us        | answerer         |
 //! | 60 | age of its agent's last sign, us      | answerer         |
 //! | 64 | the answering host                    | answerer         |
@@ -106,8 +108,11 @@ pub struct Stamps {
     pub flags: u8,
     /// How many others that probe it rank higher than the asking one.
     pub rank: u8,
+    /// Why it gives up its role, or gave it up last: one of the `REASON_` constants of
+    /// [`crate::blackbox`].
+    pub reason: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 4],
 }
 
 const _: () = assert!(size_of::<Stamps>() == 32);
@@ -122,7 +127,8 @@ impl Stamps {
         role: ROLE_UNKNOWN,
         flags: 0,
         rank: 0,
-        reserved: [0; 5],
+        reason: 0,
+        reserved: [0; 4],
     };
 
     /// As they lie in the payload from [`STAMPS_AT`] on.
@@ -133,8 +139,34 @@ impl Stamps {
         let [h0, h1, h2, h3, h4, h5, h6, h7] = self.host.to_be_bytes();
         let [t0, t1, t2, t3, t4, t5, t6, t7] = self.token.to_be_bytes();
         [
-            self.role, self.flags, self.rank, 0, a0, a1, a2, a3, g0, g1, g2, g3, h0, h1, h2, h3,
-            h4, h5, h6, h7, t0, t1, t2, t3, t4, t5, t6, t7,
+            self.role,
+            self.flags,
+            self.rank,
+            self.reason,
+            a0,
+            a1,
+            a2,
+            a3,
+            g0,
+            g1,
+            g2,
+            g3,
+            h0,
+            h1,
+            h2,
+            h3,
+            h4,
+            h5,
+            h6,
+            h7,
+            t0,
+            t1,
+            t2,
+            t3,
+            t4,
+            t5,
+            t6,
+            t7,
         ]
     }
 }
@@ -167,10 +199,13 @@ pub struct Probe {
     pub priority: u8,
     /// A set of the `SENDER_` constants.
     pub flags: u8,
+    /// Why the sender gave up its role lately: one of the `REASON_` constants of
+    /// [`crate::blackbox`].
+    pub reason: u8,
     /// It was forwarded once.
     pub forwarded: bool,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
 impl Probe {
@@ -188,8 +223,9 @@ impl Probe {
         family: 0,
         priority: 0,
         flags: 0,
+        reason: 0,
         forwarded: false,
-        reserved: [0; 6],
+        reserved: [0; 5],
     };
 }
 
@@ -270,11 +306,12 @@ pub(super) fn classify<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut P
         return;
     };
     probe.address = address;
-    let Some([priority, flags]) = frame.read::<2>(PAYLOAD + 48) else {
+    let Some([priority, flags, reason]) = frame.read::<3>(PAYLOAD + 48) else {
         return;
     };
     probe.priority = priority;
     probe.flags = flags;
+    probe.reason = reason;
     if !read_stamps(frame, &mut probe.stamps) {
         return;
     }
@@ -293,7 +330,7 @@ pub(super) fn classify<F: Frame + ?Sized>(frame: &F, link: &Link, packet: &mut P
 
 #[inline(always)]
 fn read_stamps<F: Frame + ?Sized>(frame: &F, stamps: &mut Stamps) -> bool {
-    let Some([role, flags, rank, _, a0, a1, a2, a3, g0, g1, g2, g3]) =
+    let Some([role, flags, rank, reason, a0, a1, a2, a3, g0, g1, g2, g3]) =
         frame.read::<12>(PAYLOAD + STAMPS_AT)
     else {
         return false;
@@ -301,9 +338,10 @@ fn read_stamps<F: Frame + ?Sized>(frame: &F, stamps: &mut Stamps) -> bool {
     stamps.role = role;
     stamps.flags = flags;
     stamps.rank = rank;
+    stamps.reason = reason;
     stamps.advert_age_us = u32::from_be_bytes([a0, a1, a2, a3]);
     stamps.agent_age_us = u32::from_be_bytes([g0, g1, g2, g3]);
-    stamps.reserved = [0; 5];
+    stamps.reserved = [0; 4];
     let Some(host) = frame.read::<8>(PAYLOAD + 64) else {
         return false;
     };
@@ -328,7 +366,8 @@ mod tests {
         role: ROLE_MASTER,
         flags: PEER_LEAVING | PEER_FENCED,
         rank: 3,
-        reserved: [0; 5],
+        reason: 2,
+        reserved: [0; 4],
     };
 
     /// Each byte another one, but for those that decide.
@@ -372,6 +411,7 @@ mod tests {
             assert_eq!(probe.sequence.to_be_bytes(), at(12)[..4]);
             assert_eq!(probe.nonce.to_be_bytes(), at(16)[..8]);
             assert_eq!(probe.address, at(32)[..16]);
+            assert_eq!([probe.priority, probe.flags, probe.reason], at(48)[..3]);
             assert_eq!([probe.priority, probe.flags], at(48)[..2]);
             assert_eq!(probe.destination, [2, 0, 0, 0, 0, 1]);
             assert_eq!(probe.source, [2, 0, 0, 0, 0, 2]);

@@ -194,7 +194,8 @@ impl Pair {
     pub(crate) fn guard(&mut self) {
         let guarded = Guarded {
             keepalived: KEEPALIVED_RUNS,
-            reserved: [0; 7],
+            reason: 0,
+            reserved: [0; 6],
         };
         let key = self.router();
         self.kernel.maps().guard(key, guarded).unwrap();

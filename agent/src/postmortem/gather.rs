@@ -1,0 +1,75 @@
+//! The evidence about a router, from pinned maps and files: no daemon is needed.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use keepfast_common::blackbox::BlackBox;
+use keepfast_common::maps::RouterKey;
+
+use super::{Evidence, Identity, Line};
+use crate::event_log;
+use crate::files::Dir;
+use crate::kernel::{Boxes, PIN_ROOT, pinned_boxes};
+
+/// The routers of which there is something to say.
+///
+/// # Errors
+///
+/// The directory cannot be read.
+pub fn routers(base: &Dir) -> Result<Vec<String>> {
+    let mut routers = Vec::new();
+    for name in base.names()? {
+        if let Ok(Some(directory)) = base.existing(&name)
+            && Identity::read(&directory)?.is_some()
+        {
+            routers.push(name);
+        }
+    }
+    Ok(routers)
+}
+
+/// What is known of a router; `None` where the kernel never kept anything of it.
+///
+/// # Errors
+///
+/// A file or a map cannot be read.
+pub fn gather(base: &Dir, router: &str) -> Result<Option<Evidence>> {
+    let Some(directory) = base.existing(router)? else {
+        return Ok(None);
+    };
+    let Some(identity) = Identity::read(&directory)? else {
+        return Ok(None);
+    };
+    let found = find(identity.key())?;
+    let of = |key: &RouterKey| found.get(key).copied().unwrap_or(BlackBox::EMPTY);
+    let link = RouterKey::of_link(identity.netns, identity.ifindex);
+    Ok(Some(Evidence {
+        router: router.to_owned(),
+        boxes: [of(&identity.key()), of(&link)],
+        log: log(&directory)?,
+        identity,
+    }))
+}
+
+/// A router's event log.
+pub(crate) fn log(directory: &Dir) -> Result<Vec<Line>> {
+    let lines = event_log::read(directory, "events.jsonl")?;
+    Ok(lines.iter().filter_map(Line::of).collect())
+}
+
+/// The boxes of the agent that keeps this one, running or dead.
+fn find(key: RouterKey) -> Result<Boxes> {
+    let Ok(agents) = fs::read_dir(PIN_ROOT) else {
+        return Ok(Boxes::new());
+    };
+    let mut best = Boxes::new();
+    for agent in agents {
+        let path = agent.with_context(|| format!("list {PIN_ROOT}"))?.path();
+        let boxes = pinned_boxes(&path)?;
+        let newest = |boxes: &Boxes| boxes.get(&key).map(|it| it.turned_ns);
+        if newest(&boxes) > newest(&best) {
+            best = boxes;
+        }
+    }
+    Ok(best)
+}
