@@ -70,14 +70,27 @@ impl EventLog {
 ///
 /// A file of it cannot be read, or is something else.
 pub fn read(dir: &Dir, name: &str) -> Result<Vec<Value>> {
+    last(dir, name, usize::MAX)
+}
+
+/// The last `count` lines at most, as [`read`].
+///
+/// # Errors
+///
+/// As of [`read`].
+pub fn last(dir: &Dir, name: &str, count: usize) -> Result<Vec<Value>> {
     let mut lines = Vec::new();
-    for name in [older(name), name.to_owned()] {
+    for name in [name.to_owned(), older(name)] {
+        if lines.len() == count {
+            break;
+        }
         let content = dir.read(&name, LIMIT)?.unwrap_or_default();
         let whole = content
-            .split(|byte| *byte == b'\n')
+            .rsplit(|byte| *byte == b'\n')
             .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        lines.extend(whole);
+        lines.extend(whole.take(count - lines.len()));
     }
+    lines.reverse();
     Ok(lines)
 }
 
@@ -175,6 +188,10 @@ mod tests {
         let first = numbers[0];
         assert!(numbers.len() > LIMIT / 1100, "{}", numbers.len());
         assert_eq!(numbers, (first..count as u64).collect::<Vec<_>>());
+        for few in [0, 1, 2, lines.len() - 1, lines.len(), usize::MAX] {
+            let last = last(&scratch.dir(), "events", few).unwrap();
+            assert_eq!(last, lines[lines.len().saturating_sub(few)..], "{few}");
+        }
     }
 
     #[test]

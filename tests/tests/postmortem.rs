@@ -6,6 +6,8 @@ use lab::leftovers::Snapshot;
 use lab::require::{Need, require};
 use std::sync::{Mutex, PoisonError};
 
+#[path = "postmortem/browser.rs"]
+mod browser;
 #[path = "postmortem/failovers.rs"]
 mod failovers;
 #[path = "postmortem/pair.rs"]

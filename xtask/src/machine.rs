@@ -12,6 +12,7 @@ use crate::process::{capture, run, step};
 /// The peers and tools that the lab starts.
 const PACKAGES: &[&str] = &[
     "bpftool",
+    "chromium",
     "conntrack",
     "conntrackd",
     "curl",

@@ -86,6 +86,7 @@ fn new_primary(evidence: &Evidence, facts: &[Fact], turn: &Turn, clock: &ClockMa
         outage_ns: outage.map(|(last, (at, _))| at.saturating_sub(last)),
         outage_until: outage.map(|(_, (_, until))| until),
         stock_ns: last_sign.and_then(|last| stock(evidence, cause, &loss, last)),
+        zero_ns: last_sign.unwrap_or(turn.at_ns),
         timeline: timeline(facts, last_sign.unwrap_or(turn.at_ns)),
         steps,
     }
@@ -156,6 +157,7 @@ fn old_primary(evidence: &Evidence, facts: &[Fact], turn: &Turn, clock: &ClockMa
         outage_ns: None,
         outage_until: None,
         stock_ns: None,
+        zero_ns: turn.at_ns,
         timeline: timeline(facts, turn.at_ns),
         steps,
     }

@@ -1,13 +1,15 @@
 //! `keepfast postmortem`.
 
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Evidence, Report, Turn, gather, text, turns};
+use super::{Evidence, Report, Turn, gather, html, text, turns};
 use crate::exit::BadInput;
 use crate::files::Dir;
 use crate::report::clock::ClockMapping;
@@ -31,6 +33,10 @@ pub struct PostmortemArgs {
     #[arg(long)]
     pub json: bool,
 
+    /// Write the report into this file, as a page that a browser shows without a network.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
     /// Where the routers' files are kept.
     #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/keepfast")]
     pub state: PathBuf,
@@ -47,6 +53,12 @@ pub fn run(args: &PostmortemArgs) -> Result<()> {
     let clock = ClockMapping::now()?;
     let (evidence, turn) = choose(args, &base, &clock)?;
     let report = Report::build(&evidence, &turn, &clock);
+    if let Some(file) = &args.html {
+        write(file, &html::render(&report))?;
+        if !args.json {
+            return Ok(());
+        }
+    }
     let said = if args.json {
         format!(
             "{}\n",
@@ -58,6 +70,30 @@ pub fn run(args: &PostmortemArgs) -> Result<()> {
     io::stdout()
         .write_all(said.as_bytes())
         .context("write to stdout")
+}
+
+/// Writes a file that others may read, at once and whole. What else has that name, a
+/// link for instance, is replaced and not written into.
+fn write(file: &Path, content: &str) -> Result<()> {
+    let mut part = file.as_os_str().to_owned();
+    part.push(format!(".{}.part", std::process::id()));
+    let part = Path::new(&part);
+    let doing = || format!("write {}", file.display());
+    let mut open = OpenOptions::new();
+    let mut new = open
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(part)
+        .with_context(doing)?;
+    let written = new
+        .write_all(content.as_bytes())
+        .and_then(|()| fs::rename(part, file));
+    if written.is_err() {
+        // It is our own; that it stays is told by the first error.
+        let _gone = fs::remove_file(part);
+    }
+    written.with_context(doing)
 }
 
 /// The change of hands that is meant.

@@ -5,8 +5,8 @@ use keepfast_common::blackbox::{BlackBox, Record};
 use keepfast_common::event::EventKind;
 use serde_json::Value;
 
-use super::Identity;
 use super::words;
+use super::{FAILOVER, Identity};
 use crate::engine::Nanos;
 use crate::report::json::kind_name;
 
@@ -102,7 +102,9 @@ impl Evidence {
             .collect();
         let lines = since_boot(&self.log).iter();
         // The log repeats what the kernel has told.
-        let lines = lines.filter(|line| !kernel.contains(&(line.at_ns, line.event.clone())));
+        let lines = lines.filter(|line| {
+            line.event != FAILOVER && !kernel.contains(&(line.at_ns, line.event.clone()))
+        });
         facts.extend(lines.map(|line| Fact {
             at_ns: line.at_ns,
             event: line.event.clone(),

@@ -11,6 +11,9 @@ use crate::event_log;
 use crate::files::Dir;
 use crate::kernel::{Boxes, PIN_ROOT, pinned_boxes};
 
+/// How many lines of the event log a failover has at most.
+const RECENT: usize = 100;
+
 /// The routers of which there is something to say.
 ///
 /// # Errors
@@ -51,8 +54,18 @@ pub fn gather(base: &Dir, router: &str) -> Result<Option<Evidence>> {
     }))
 }
 
+/// The last lines of a router's event log: what a failover of just now has left there.
+///
+/// # Errors
+///
+/// The log cannot be read.
+pub fn last_lines(directory: &Dir) -> Result<Vec<Line>> {
+    let lines = event_log::last(directory, "events.jsonl", RECENT)?;
+    Ok(lines.iter().filter_map(Line::of).collect())
+}
+
 /// A router's event log.
-pub(crate) fn log(directory: &Dir) -> Result<Vec<Line>> {
+fn log(directory: &Dir) -> Result<Vec<Line>> {
     let lines = event_log::read(directory, "events.jsonl")?;
     Ok(lines.iter().filter_map(Line::of).collect())
 }

@@ -13,6 +13,7 @@ mod cause;
 pub mod command;
 pub mod evidence;
 pub mod gather;
+pub mod html;
 mod identity;
 mod reason;
 pub mod report;
@@ -22,7 +23,7 @@ mod words;
 
 pub use evidence::{Evidence, Line};
 pub use identity::Identity;
-pub use reason::{GIVES_UP, Reason};
+pub use reason::{FAILOVER, GIVES_UP, Reason};
 pub use report::{Cause, Moment, Report, SCHEMA, Side, Steps, Until};
 pub use turns::{Turn, turns};
 

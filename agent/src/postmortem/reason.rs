@@ -8,6 +8,9 @@ use keepfast_common::blackbox::{
 /// The name of the event log's line about it.
 pub const GIVES_UP: &str = "gives_up";
 
+/// The name of the event log's line about a failover that is over.
+pub const FAILOVER: &str = "failover";
+
 /// Why a host gives up its role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {

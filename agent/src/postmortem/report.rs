@@ -35,6 +35,8 @@ pub struct Report {
     /// How long keepalived alone would have taken from there to its first advert,
     /// nanoseconds; `None` where it would not have acted, or nobody can tell.
     pub stock_ns: Option<Nanos>,
+    /// What [`Moment::after_ns`] counts from, nanoseconds of CLOCK_MONOTONIC.
+    pub zero_ns: Nanos,
     /// The steps from the one to the other.
     pub steps: Steps,
     /// All that was seen, in the order of its time.

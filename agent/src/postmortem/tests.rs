@@ -297,6 +297,34 @@ fn what_the_kernel_told_is_not_told_twice() {
     assert_eq!(times.count(), 1);
 }
 
+#[test]
+fn a_page_has_the_figures_and_no_markup_of_others() {
+    let mut story = silent();
+    story.0.router = "<script>alert('r')</script>".to_owned();
+    story.log(
+        LOST + 2 * MS,
+        "trouble",
+        "a & b <img src=\"http://example.net/\">",
+    );
+    let report = story.report();
+    let page = html::render(&report);
+    for text in [
+        "<strong>6 ms</strong>",
+        "&lt;script&gt;alert(&#39;r&#39;)&lt;/script&gt;",
+        "trouble: a &amp; b &lt;img src=&quot;http://example.net/&quot;&gt;",
+        "first packet <tspan class=\"tick\">+6.000 ms</tspan>",
+        "keepalived alone: 3.148 s",
+        "<code>peer_silent</code>",
+    ] {
+        assert!(page.contains(text), "no {text} in {page}");
+    }
+    for markup in ["<script", "<img", "src=\"", "url(", "@import"] {
+        assert!(!page.contains(markup), "{markup} in {page}");
+    }
+    // One element for each step that is near enough to be plotted.
+    assert_eq!(page.matches("<circle").count(), 8);
+}
+
 /// Any past at all is one that something can be said of.
 #[test]
 fn nothing_that_a_box_holds_is_too_strange() {
@@ -350,6 +378,7 @@ fn nothing_that_a_box_holds_is_too_strange() {
             let times: Vec<_> = report.timeline.iter().map(|it| it.at_ns).collect();
             assert!(times.is_sorted());
             assert!(!text::render(&report).is_empty());
+            assert!(html::render(&report).ends_with("</html>\n"));
             let again: Report =
                 serde_json::from_value(serde_json::to_value(&report).unwrap()).unwrap();
             assert_eq!(again, report);

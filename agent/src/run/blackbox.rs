@@ -32,6 +32,13 @@ struct Boxed {
     exits: BTreeSet<LinkKey>,
 }
 
+impl Boxes {
+    /// What a router is on the wire, if it has a box.
+    pub(super) fn identity(&self, id: &RouterId) -> Option<&Identity> {
+        self.0.get(id).map(|it| &it.identity)
+    }
+}
+
 impl Boxed {
     const fn link(&self) -> RouterKey {
         let RouterKey { netns, ifindex, .. } = self.identity.key();

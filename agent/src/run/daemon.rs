@@ -61,6 +61,8 @@ pub(super) struct Daemon {
     /// `None`: keepalived takes over by itself alone.
     pub(super) fast: Option<Fast>,
     pub(super) boxes: Boxes,
+    /// Routers that changed their state, and when, CLOCK_MONOTONIC nanoseconds.
+    pub(super) unreported: BTreeMap<RouterId, Nanos>,
     pub(super) sites: BTreeMap<usize, Site>,
     pub(super) next_site: usize,
     pub(super) changes: mpsc::Sender<(usize, Change)>,
@@ -106,6 +108,7 @@ impl Daemon {
             observer: None,
             fast: None,
             boxes: Boxes::default(),
+            unreported: BTreeMap::new(),
             sites: BTreeMap::new(),
             next_site: 0,
             changes,

@@ -22,7 +22,7 @@
 //! what happens: [`declarations`], [`requests`], [`registered`], [`drain`], [`moves`], [`places`],
 //! [`processes`], [`heard`], [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
 //! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`], [`guard`];
-//! what is told of it all: [`status`], [`metrics`], [`blackbox`], [`service`].
+//! what is told of it all: [`status`], [`metrics`], [`blackbox`], [`reported`], [`service`].
 
 mod daemon;
 mod perform;
@@ -37,6 +37,7 @@ mod moves;
 mod places;
 mod processes;
 mod registered;
+mod reported;
 mod requests;
 mod service;
 mod status;

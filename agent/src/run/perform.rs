@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{error, info};
 
 use crate::config::RouterId;
@@ -137,6 +137,7 @@ impl Daemon {
     }
 
     fn tell(&mut self, id: &RouterId, now: Nanos, transition: Transition) {
+        self.report_soon(id, now);
         let at = self.clock.instant(now);
         if let Some(member) = self.members.get(id) {
             member.notifier.tell(notify::Transition {
@@ -196,12 +197,24 @@ impl Daemon {
 
     /// Writes a line into a router's event log.
     pub(super) fn note(&mut self, id: &RouterId, at: Nanos, event: &str, detail: &str) {
+        self.note_with(id, at, event, detail, json!({}));
+    }
+
+    /// Does so with `more`, an object's members.
+    pub(super) fn note_with(
+        &mut self,
+        id: &RouterId,
+        at: Nanos,
+        event: &str,
+        detail: &str,
+        mut more: Value,
+    ) {
         let time = self.clock.instant(at).to_string();
         let Some(member) = self.members.get_mut(id) else {
             return;
         };
         let Member { log, engine, .. } = &mut *member;
-        let line = json!({
+        let mut line = json!({
             "time": time,
             "monotonic_ns": at,
             "router": id.as_str(),
@@ -209,6 +222,9 @@ impl Daemon {
             "detail": detail,
             "state": engine.state().as_str(),
         });
+        if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object_mut()) {
+            line.append(more);
+        }
         if let Err(error) = log.append(&line) {
             // Once is enough to be seen; the count tells the rest.
             if member.unlogged == 0 {

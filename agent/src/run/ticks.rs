@@ -19,6 +19,7 @@ impl Daemon {
         self.house_homeless();
         self.sign();
         self.let_reasons_lapse();
+        self.report();
         let unwritten = self.members.values_mut().filter_map(|it| {
             let state = it.unwritten?;
             Some((it, state))

@@ -99,7 +99,9 @@ pub(crate) fn failover(
     kind.end(pair.host(primary)).unwrap();
     let [of_new, of_old] = kind.causes();
     let told = wait_cause(pair.daemon(backup), "new_primary", of_new);
-    wait_cause(pair.daemon(primary), "old_primary", of_old);
+    let told_there = wait_cause(pair.daemon(primary), "old_primary", of_old);
+    wait_line(pair.daemon(backup), &told);
+    wait_line(pair.daemon(primary), &told_there);
     (told, recording)
 }
 
@@ -114,6 +116,19 @@ fn wait_cause(daemon: &Daemon, side: &str, cause: &str) -> Value {
             .ok_or_else(|| report.to_string())
     })
     .unwrap()
+}
+
+/// Waits until the daemon itself has told of this failover.
+fn wait_line(daemon: &Daemon, report: &Value) {
+    let of_this = |event: &Value| {
+        let told = &event["report"];
+        event["event"] == "failover"
+            && told["turned_ns"] == report["turned_ns"]
+            && told["outage_ns"] == report["outage_ns"]
+    };
+    daemon
+        .wait_event("r", 0, "a line about it", LIMIT, of_this)
+        .unwrap();
 }
 
 /// What the capture has of the steps that are on the wire, in nanoseconds of CLOCK_MONOTONIC.
