@@ -12,6 +12,8 @@ mod browser;
 mod failovers;
 #[path = "postmortem/pair.rs"]
 mod pair;
+#[path = "postmortem/salvage.rs"]
+mod salvage;
 
 /// Runs one test at a time, for they measure time, and checks that it leaves nothing.
 fn alone(test: impl FnOnce()) {

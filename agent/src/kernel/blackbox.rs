@@ -86,6 +86,15 @@ impl BlackBoxes {
         gone(self.exits.remove(&Wire(link))).with_context(|| format!("write map {}", names::EXITS))
     }
 
+    /// All that is kept.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn all(&self) -> Result<Boxes> {
+        read_all(&self.boxes).with_context(|| format!("read map {}", names::BLACKBOX))
+    }
+
     /// What is kept of a virtual router or an interface; `None` where nothing is.
     ///
     /// # Errors
@@ -115,15 +124,21 @@ pub fn pinned_boxes(directory: &Path) -> Result<Boxes> {
     let data = MapData::from_pin(&path).with_context(doing)?;
     let boxes: HashMap<MapData, Wire<RouterKey>, Wire<BlackBoxSlot>> =
         Map::HashMap(data).try_into().with_context(doing)?;
+    read_all(&boxes).with_context(doing)
+}
+
+fn read_all(
+    boxes: &HashMap<MapData, Wire<RouterKey>, Wire<BlackBoxSlot>>,
+) -> Result<Boxes, MapError> {
     let mut found = Boxes::new();
     for key in boxes.keys() {
-        let Wire(key) = key.with_context(doing)?;
+        let Wire(key) = key?;
         match boxes.get(&Wire(key), LOCKED) {
             Ok(Wire(slot)) => {
                 found.insert(key, slot.state);
             }
             Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(error).with_context(doing),
+            Err(error) => return Err(error),
         }
     }
     Ok(found)

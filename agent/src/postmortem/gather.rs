@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use keepfast_common::blackbox::BlackBox;
 use keepfast_common::maps::RouterKey;
 
-use super::{Evidence, Identity, Line};
+use super::{Evidence, Identity, Line, shelf};
 use crate::event_log;
 use crate::files::Dir;
 use crate::kernel::{Boxes, PIN_ROOT, pinned_boxes};
@@ -43,7 +43,7 @@ pub fn gather(base: &Dir, router: &str) -> Result<Option<Evidence>> {
     let Some(identity) = Identity::read(&directory)? else {
         return Ok(None);
     };
-    let found = find(identity.key())?;
+    let found = find(base, identity.key())?;
     let of = |key: &RouterKey| found.get(key).copied().unwrap_or(BlackBox::EMPTY);
     let link = RouterKey::of_link(identity.netns, identity.ifindex);
     Ok(Some(Evidence {
@@ -70,12 +70,13 @@ fn log(directory: &Dir) -> Result<Vec<Line>> {
     Ok(lines.iter().filter_map(Line::of).collect())
 }
 
-/// The boxes of the agent that keeps this one, running or dead.
-fn find(key: RouterKey) -> Result<Boxes> {
+/// The boxes of the agent that keeps this one, running or dead; else those that one put
+/// away when it ended.
+fn find(base: &Dir, key: RouterKey) -> Result<Boxes> {
+    let mut best = shelf::look(base)?;
     let Ok(agents) = fs::read_dir(PIN_ROOT) else {
-        return Ok(Boxes::new());
+        return Ok(best);
     };
-    let mut best = Boxes::new();
     for agent in agents {
         let path = agent.with_context(|| format!("list {PIN_ROOT}"))?.path();
         let boxes = pinned_boxes(&path)?;

@@ -6,7 +6,7 @@
 //! [`Report`] of them; [`text`] and [`html`] put it into words and pictures.
 //!
 //! Reading order: [`report`], [`evidence`], [`turns`], [`cause`], [`build`], [`words`]; [`gather`],
-//! [`command`].
+//! [`shelf`], [`command`].
 
 mod build;
 mod cause;
@@ -17,6 +17,7 @@ pub mod html;
 mod identity;
 mod reason;
 pub mod report;
+pub mod shelf;
 pub mod text;
 mod turns;
 mod words;

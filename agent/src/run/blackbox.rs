@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use keepfast_common::maps::{LinkKey, RouterKey};
+use tracing::warn;
 
 use crate::config::RouterId;
 use crate::engine::{Liveness, Published};
 use crate::fast::Told;
-use crate::postmortem::{GIVES_UP, Identity, Reason};
+use crate::observe::Observer;
+use crate::postmortem::{GIVES_UP, Identity, Reason, shelf};
 use crate::report::clock::monotonic_ns;
 use crate::takeover;
 
@@ -131,6 +133,41 @@ impl Daemon {
             .identity
             .write(&member.directory)
             .context("note which it is")
+    }
+
+    /// Takes over what an agent before this one has kept, found in `observer`'s pins if it
+    /// was killed, or in the file that it left.
+    pub(super) fn take_boxes(&self, observer: &mut Observer) {
+        match shelf::take(&self.base) {
+            Ok(boxes) => {
+                for (key, kept) in boxes {
+                    // One that was killed since then knows more.
+                    observer.pins.left_behind.entry(key).or_insert(kept);
+                }
+            }
+            Err(error) => warn!("what happened before this agent is not known: {error:#}"),
+        }
+    }
+
+    /// Leaves what is kept to the agent after this one.
+    pub(super) fn put_boxes_away(&mut self) {
+        let Some(observer) = &mut self.observer else {
+            return;
+        };
+        let boxes = observer.kernel.maps().black_boxes().all();
+        let outcome = boxes.and_then(|mut boxes| {
+            // Those of routers that this agent has not come to.
+            for (key, kept) in std::mem::take(&mut observer.pins.left_behind) {
+                boxes.entry(key).or_insert(kept);
+            }
+            if boxes.is_empty() {
+                return Ok(());
+            }
+            shelf::put(&self.base, &boxes)
+        });
+        if let Err(error) = outcome {
+            warn!("what happened to routers is not kept: {error:#}");
+        }
     }
 
     /// Notes why this host gives up a role, from what its engine knows.

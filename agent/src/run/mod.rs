@@ -281,6 +281,8 @@ async fn serve(args: &RunArgs) -> Result<()> {
     daemon.take_leave().await;
     if daemon.is_torn_down() {
         teardown::remove_directory(&args.state)?;
+    } else {
+        daemon.put_boxes_away();
     }
     Ok(())
 }
@@ -336,6 +338,7 @@ fn observe(daemon: &mut Daemon, priority: u8) -> Option<Source> {
                 Ok(fast) => daemon.fast = Some(fast),
                 Err(error) => daemon.fall_back(format!("no fast path: {error:#}")),
             }
+            daemon.take_boxes(&mut observer);
             daemon.observer = Some(observer);
             Some(source)
         }
