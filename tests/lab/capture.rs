@@ -50,8 +50,10 @@ impl Capture {
                 "-U",
                 "--immediate-mode",
                 "--time-stamp-precision=nano",
+                // More than any frame of the lab has: its buffer has room for whole ones only,
+                // and with the longest there are it would be 64.
                 "-s",
-                "0",
+                "4096",
             ])
             // As root: another user could not write into a private directory.
             .args(["-B", "16384", "-Z", "root", "-i", interface, "-w"])

@@ -92,7 +92,8 @@ impl BlackBoxes {
     ///
     /// The kernel refuses.
     pub fn all(&self) -> Result<Boxes> {
-        read_all(&self.boxes).with_context(|| format!("read map {}", names::BLACKBOX))
+        read(&self.boxes, self.boxes.keys())
+            .with_context(|| format!("read map {}", names::BLACKBOX))
     }
 
     /// What is kept of a virtual router or an interface; `None` where nothing is.
@@ -109,13 +110,13 @@ impl BlackBoxes {
     }
 }
 
-/// All black boxes of an agent, running or dead, by its directory of pins; none where it
-/// has no such map.
+/// The black boxes of an agent, running or dead, by its directory of pins: those of
+/// `keys` or all. None where it has no such map.
 ///
 /// # Errors
 ///
 /// The kernel refuses.
-pub fn pinned_boxes(directory: &Path) -> Result<Boxes> {
+pub fn pinned_boxes(directory: &Path, keys: Option<&[RouterKey]>) -> Result<Boxes> {
     let path = directory.join(names::BLACKBOX);
     if !path.exists() {
         return Ok(Boxes::new());
@@ -124,14 +125,20 @@ pub fn pinned_boxes(directory: &Path) -> Result<Boxes> {
     let data = MapData::from_pin(&path).with_context(doing)?;
     let boxes: HashMap<MapData, Wire<RouterKey>, Wire<BlackBoxSlot>> =
         Map::HashMap(data).try_into().with_context(doing)?;
-    read_all(&boxes).with_context(doing)
+    match keys {
+        Some(keys) => read(&boxes, keys.iter().map(|key| Ok(Wire(*key)))),
+        None => read(&boxes, boxes.keys()),
+    }
+    .with_context(doing)
 }
 
-fn read_all(
+/// Those that are there.
+fn read(
     boxes: &HashMap<MapData, Wire<RouterKey>, Wire<BlackBoxSlot>>,
+    keys: impl Iterator<Item = Result<Wire<RouterKey>, MapError>>,
 ) -> Result<Boxes, MapError> {
     let mut found = Boxes::new();
-    for key in boxes.keys() {
+    for key in keys {
         let Wire(key) = key?;
         match boxes.get(&Wire(key), LOCKED) {
             Ok(Wire(slot)) => {

@@ -109,7 +109,7 @@ fn sweep() -> Boxes {
         match try_lock(&path) {
             Ok(None) => {}
             Ok(Some(_lock)) => {
-                match pinned_boxes(&path) {
+                match pinned_boxes(&path, None) {
                     Ok(found) => boxes.extend(found),
                     Err(error) => warn!("keep what happened to routers: {error:#}"),
                 }

@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Evidence, Report, Turn, gather, html, text, turns};
+use super::gather::Archive;
+use super::{Evidence, Report, Turn, html, text, turns};
 use crate::exit::BadInput;
 use crate::files::Dir;
 use crate::report::clock::ClockMapping;
@@ -33,6 +34,10 @@ pub struct PostmortemArgs {
     #[arg(long)]
     pub json: bool,
 
+    /// Print the JSON schema of --json, and do nothing else.
+    #[arg(long, exclusive = true)]
+    pub schema: bool,
+
     /// Write the report into this file, as a page that a browser shows without a network.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
@@ -49,9 +54,12 @@ pub struct PostmortemArgs {
 /// There is no such router, it never changed hands as far as is known, or maps and
 /// files cannot be read.
 pub fn run(args: &PostmortemArgs) -> Result<()> {
-    let base = Dir::open(&args.state)?;
+    if args.schema {
+        return print(&format!("{}\n", schema()?));
+    }
+    let archive = Archive::open(Dir::open(&args.state)?)?;
     let clock = ClockMapping::now()?;
-    let (evidence, turn) = choose(args, &base, &clock)?;
+    let (evidence, turn) = choose(args, &archive, &clock)?;
     let report = Report::build(&evidence, &turn, &clock);
     if let Some(file) = &args.html {
         write(file, &html::render(&report))?;
@@ -67,8 +75,17 @@ pub fn run(args: &PostmortemArgs) -> Result<()> {
     } else {
         text::render(&report)
     };
+    print(&said)
+}
+
+/// The JSON schema of a report.
+fn schema() -> Result<String> {
+    serde_json::to_string_pretty(&schemars::schema_for!(Report)).context("write the schema")
+}
+
+fn print(text: &str) -> Result<()> {
     io::stdout()
-        .write_all(said.as_bytes())
+        .write_all(text.as_bytes())
         .context("write to stdout")
 }
 
@@ -97,14 +114,18 @@ fn write(file: &Path, content: &str) -> Result<()> {
 }
 
 /// The change of hands that is meant.
-fn choose(args: &PostmortemArgs, base: &Dir, clock: &ClockMapping) -> Result<(Evidence, Turn)> {
+fn choose(
+    args: &PostmortemArgs,
+    archive: &Archive,
+    clock: &ClockMapping,
+) -> Result<(Evidence, Turn)> {
     let names = match &args.router {
         Some(name) => vec![name.clone()],
-        None => gather::routers(base)?,
+        None => archive.routers()?,
     };
     let mut found: Option<(Evidence, Turn)> = None;
     for name in names {
-        let Some(evidence) = gather::gather(base, &name)? else {
+        let Some(evidence) = archive.evidence(&name)? else {
             if args.router.is_some() {
                 return Err(BadInput(format!(
                     "nothing is kept of a router {name} in {}: expected one that keepfast run has looked after",
@@ -133,4 +154,31 @@ fn choose(args: &PostmortemArgs, base: &Dir, clock: &ClockMapping) -> Result<(Ev
     found.ok_or_else(|| {
         BadInput("no router has changed hands, as far as is known".to_owned()).into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_schema_names_what_a_report_has() {
+        let schema: Value = serde_json::from_str(&schema().unwrap()).unwrap();
+        let report = super::super::tests::any_report();
+        let report = serde_json::to_value(report).unwrap();
+        let names = |value: &Value| -> BTreeSet<String> {
+            value.as_object().unwrap().keys().cloned().collect()
+        };
+        assert_eq!(names(&schema["properties"]), names(&report));
+        let steps = &schema["$defs"]["Steps"]["properties"];
+        assert_eq!(names(steps), names(&report["steps"]));
+        let causes = schema["$defs"]["Cause"].to_string();
+        assert!(
+            causes.contains(report["cause"].as_str().unwrap()),
+            "{causes}"
+        );
+    }
 }

@@ -1,8 +1,6 @@
 //! A report as one HTML file: no script, nothing from elsewhere, dark or light as the
 //! reader's system is, and as wide as the screen.
 
-use std::fmt::Write as _;
-
 use super::report::{Report, Side, Steps};
 use super::text::{offset, outage};
 use crate::engine::Nanos;
@@ -29,9 +27,7 @@ pub fn render(report: &Report) -> String {
         Side::NewPrimary => "this host became primary",
         Side::OldPrimary => "this host is primary no longer",
     };
-    let _infallible = write!(
-        html,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+    html.push_str(&format!("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
          <link rel=\"icon\" href=\"data:,\">\n\
@@ -41,17 +37,15 @@ pub fn render(report: &Report) -> String {
          <p class=\"cause\">{1}</p>\n",
         escape(&report.time),
         escape(&report.words),
-    );
+    ));
     figures(&mut html, report);
     plot(&mut html, report);
     table(&mut html, report);
-    let _infallible = write!(
-        html,
-        "<p class=\"foot\">{} &middot; cause <code>{}</code> &middot; times are CLOCK_MONOTONIC of this host</p>\n\
+    html.push_str(&format!("<p class=\"foot\">{} &middot; cause <code>{}</code> &middot; times are CLOCK_MONOTONIC of this host</p>\n\
          </main>\n</body>\n</html>\n",
         escape(&report.schema),
         escape(&cause_name(report)),
-    );
+    ));
     html
 }
 
@@ -65,15 +59,14 @@ fn cause_name(report: &Report) -> String {
 /// How long nobody served, beside how long that would have been.
 fn figures(html: &mut String, report: &Report) {
     let Some(length) = report.outage_ns else {
-        let _infallible = writeln!(html, "<p>Outage: {}</p>", escape(&outage(report)));
+        html.push_str(&format!("<p>Outage: {}</p>\n", escape(&outage(report))));
         return;
     };
-    let _infallible = write!(
-        html,
+    html.push_str(&format!(
         "<p class=\"outage\"><strong>{}</strong> outage</p>\n<p class=\"note\">{}</p>\n",
         escape(&duration(length)),
         escape(&outage(report)),
-    );
+    ));
     let Some(stock) = report.stock_ns else {
         return;
     };
@@ -84,13 +77,11 @@ fn figures(html: &mut String, report: &Report) {
         ("keepalived alone", "stock", stock),
     ] {
         let percent = per_mille(length, longest).max(3);
-        let _infallible = writeln!(
-            html,
-            "<dt>{name}: {}</dt><dd><svg role=\"img\" aria-label=\"{name}\" width=\"100%\" height=\"14\">\
-             <rect class=\"{class}\" width=\"{}\" height=\"14\" rx=\"3\"/></svg></dd>",
+        html.push_str(&format!("<dt>{name}: {}</dt><dd><svg role=\"img\" aria-label=\"{name}\" width=\"100%\" height=\"14\">\
+             <rect class=\"{class}\" width=\"{}\" height=\"14\" rx=\"3\"/></svg></dd>\n",
             escape(&duration(length)),
             percent_of(percent),
-        );
+        ));
     }
     html.push_str("</dl>\n");
 }
@@ -119,18 +110,15 @@ fn plot(html: &mut String, report: &Report) {
     let place = |at: Nanos| LEFT + per_mille(at.saturating_sub(begin), span) * WIDE / 1_000;
     let height = shown.len() * ROW + SCALE;
     let base = height - SCALE;
-    let _infallible = writeln!(
-        html,
-        "<h2>Steps</h2>\n<svg class=\"plot\" role=\"img\" aria-label=\"the steps of the failover in time\" width=\"100%\" height=\"{height}\">"
-    );
+    html.push_str(&format!("<h2>Steps</h2>\n<svg class=\"plot\" role=\"img\" aria-label=\"the steps of the failover in time\" width=\"100%\" height=\"{height}\">\n"
+    ));
     if let Some(length) = report.outage_ns {
         let (from, to) = (place(zero), place(zero.saturating_add(length).min(end)));
-        let _infallible = writeln!(
-            html,
-            "<rect class=\"gap\" x=\"{}\" y=\"0\" width=\"{}\" height=\"{base}\"/>",
+        html.push_str(&format!(
+            "<rect class=\"gap\" x=\"{}\" y=\"0\" width=\"{}\" height=\"{base}\"/>\n",
             percent_of(from),
             percent_of(to.saturating_sub(from)),
-        );
+        ));
     }
     for line in 0..=LINES {
         let at = begin + span / LINES * line;
@@ -140,29 +128,26 @@ fn plot(html: &mut String, report: &Report) {
             LINES => "end",
             _ => "middle",
         };
-        let _infallible = writeln!(
-            html,
+        html.push_str(&format!(
             "<line class=\"grid\" x1=\"{x}\" x2=\"{x}\" y1=\"0\" y2=\"{base}\"/>\
-             <text class=\"tick\" x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
+             <text class=\"tick\" x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>\n",
             base + 18,
             scale(at.cast_signed().saturating_sub(zero.cast_signed())),
-        );
+        ));
     }
     for (row, (name, at)) in shown.iter().enumerate() {
         let (x, y) = (place(*at), row * ROW + 24);
         let anchor = if x > 500 { "end" } else { "start" };
         let after = at.cast_signed().saturating_sub(zero.cast_signed());
-        let _infallible = writeln!(
-            html,
-            "<line class=\"way\" x1=\"{}\" x2=\"{}\" y1=\"{y}\" y2=\"{y}\"/><circle class=\"mark\" cx=\"{}\" cy=\"{y}\" r=\"4.5\"/>\
-             <text x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{name} <tspan class=\"tick\">{}</tspan></text>",
+        html.push_str(&format!("<line class=\"way\" x1=\"{}\" x2=\"{}\" y1=\"{y}\" y2=\"{y}\"/><circle class=\"mark\" cx=\"{}\" cy=\"{y}\" r=\"4.5\"/>\
+             <text x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{name} <tspan class=\"tick\">{}</tspan></text>\n",
             percent_of(LEFT),
             percent_of(x),
             percent_of(x),
             percent_of(x),
             y - 9,
             offset(after),
-        );
+        ));
     }
     html.push_str("</svg>\n");
 }
@@ -194,12 +179,11 @@ fn table(html: &mut String, report: &Report) {
         } else {
             ("agent", "agent")
         };
-        let _infallible = writeln!(
-            html,
-            "<tr class=\"{class}\"><td>{}</td><td>{}</td><td>{by}</td></tr>",
+        html.push_str(&format!(
+            "<tr class=\"{class}\"><td>{}</td><td>{}</td><td>{by}</td></tr>\n",
             offset(moment.after_ns),
             escape(&moment.what),
-        );
+        ));
     }
     html.push_str("</tbody>\n</table>\n");
 }

@@ -134,6 +134,10 @@ fn silent() -> Story {
     story.taken_over()
 }
 
+pub(super) fn any_report() -> Report {
+    silent().report()
+}
+
 fn resigned() -> Story {
     let mut story = Story::before();
     let last = Party {

@@ -1,7 +1,5 @@
 //! A report in words.
 
-use std::fmt::Write as _;
-
 use super::report::{Report, Side, Until};
 use crate::report::clock::duration;
 
@@ -9,10 +7,14 @@ use crate::report::clock::duration;
 #[must_use]
 pub fn render(report: &Report) -> String {
     let mut text = head(report);
-    let _infallible = writeln!(text);
+    text.push('\n');
     for moment in &report.timeline {
         let by = if moment.kernel { ' ' } else { '*' };
-        let _infallible = writeln!(text, "{:>14} {by} {}", offset(moment.after_ns), moment.what);
+        text.push_str(&format!(
+            "{:>14} {by} {}\n",
+            offset(moment.after_ns),
+            moment.what
+        ));
     }
     text.push_str("\n* as the agent says; all else the kernel programs saw\n");
     text
@@ -24,16 +26,15 @@ fn head(report: &Report) -> String {
         Side::NewPrimary => "this host became primary",
         Side::OldPrimary => "this host is primary no longer",
     };
-    let _infallible = writeln!(text, "router  {}", report.router);
-    let _infallible = writeln!(text, "when    {}: {what}", report.time);
-    let _infallible = writeln!(text, "cause   {}", report.words);
-    let _infallible = writeln!(text, "outage  {}", outage(report));
+    text.push_str(&format!("router  {}\n", report.router));
+    text.push_str(&format!("when    {}: {what}\n", report.time));
+    text.push_str(&format!("cause   {}\n", report.words));
+    text.push_str(&format!("outage  {}\n", outage(report)));
     if let Some(stock) = report.stock_ns {
-        let _infallible = writeln!(
-            text,
-            "else    keepalived alone would have taken over after {}",
+        text.push_str(&format!(
+            "else    keepalived alone would have taken over after {}\n",
             duration(stock)
-        );
+        ));
     }
     text
 }

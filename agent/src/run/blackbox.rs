@@ -20,12 +20,21 @@ use super::daemon::Daemon;
 /// How long after a host was primary it may still give up that role, nanoseconds.
 const SERVED_NS: u64 = 2_000_000_000;
 
+/// How long boxes that an agent before this one has left are kept for their routers to
+/// appear, nanoseconds.
+const LEFT_NS: u64 = 600_000_000_000;
+
 /// How long peers are told of it, nanoseconds.
 const LATELY_NS: u64 = 60_000_000_000;
 
 /// The boxes that were made, by router.
 #[derive(Debug, Default)]
-pub(super) struct Boxes(BTreeMap<RouterId, Boxed>);
+pub(super) struct Boxes {
+    made: BTreeMap<RouterId, Boxed>,
+    /// Until when routers are waited for of which an agent before this one has left a
+    /// box, CLOCK_MONOTONIC nanoseconds.
+    left_until_ns: u64,
+}
 
 /// What there is of one router.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +46,7 @@ struct Boxed {
 impl Boxes {
     /// What a router is on the wire, if it has a box.
     pub(super) fn identity(&self, id: &RouterId) -> Option<&Identity> {
-        self.0.get(id).map(|it| &it.identity)
+        self.made.get(id).map(|it| &it.identity)
     }
 }
 
@@ -53,7 +62,7 @@ impl Daemon {
     /// or keep it no longer.
     pub(super) fn box_router(&mut self, id: &RouterId) {
         let wanted = self.boxed(id);
-        if self.boxes.0.get(id) == wanted.as_ref() {
+        if self.boxes.made.get(id) == wanted.as_ref() {
             return;
         }
         if let Err(error) = self.try_box(id, wanted) {
@@ -97,15 +106,15 @@ impl Daemon {
 
     fn try_box(&mut self, id: &RouterId, wanted: Option<Boxed>) -> Result<()> {
         let old = match &wanted {
-            Some(wanted) => self.boxes.0.insert(id.clone(), wanted.clone()),
-            None => self.boxes.0.remove(id),
+            Some(wanted) => self.boxes.made.insert(id.clone(), wanted.clone()),
+            None => self.boxes.made.remove(id),
         };
         let Some(observer) = &mut self.observer else {
             return Ok(());
         };
         let black_boxes = observer.kernel.maps().black_boxes();
         if let Some(old) = old {
-            let others = || self.boxes.0.values();
+            let others = || self.boxes.made.values();
             let key = old.identity.key();
             if !others().any(|it| it.identity.key() == key) {
                 black_boxes.forget(key)?;
@@ -137,7 +146,8 @@ impl Daemon {
 
     /// Takes over what an agent before this one has kept, found in `observer`'s pins if it
     /// was killed, or in the file that it left.
-    pub(super) fn take_boxes(&self, observer: &mut Observer) {
+    pub(super) fn take_boxes(&mut self, observer: &mut Observer) {
+        self.boxes.left_until_ns = monotonic_ns().unwrap_or_default() + LEFT_NS;
         match shelf::take(&self.base) {
             Ok(boxes) => {
                 for (key, kept) in boxes {
@@ -225,11 +235,17 @@ impl Daemon {
         }
     }
 
-    /// Every second: what is not of late any more is not told.
-    pub(super) fn let_reasons_lapse(&mut self) {
+    /// Every second: what is not of late any more is not told, and what nobody wanted is
+    /// not kept.
+    pub(super) fn forget_old(&mut self) {
         let Ok(now) = monotonic_ns() else {
             return;
         };
+        if now > self.boxes.left_until_ns
+            && let Some(observer) = &mut self.observer
+        {
+            observer.pins.left_behind.clear();
+        }
         let lapsed = self.members.values_mut().filter_map(|member| {
             let (_, at) = member.gave_up?;
             (now > at + LATELY_NS).then(|| {

@@ -18,7 +18,7 @@ impl Daemon {
         }
         self.house_homeless();
         self.sign();
-        self.let_reasons_lapse();
+        self.forget_old();
         self.report();
         let unwritten = self.members.values_mut().filter_map(|it| {
             let state = it.unwritten?;
