@@ -100,6 +100,10 @@ pub struct BlackBox {
     pub records_total: u64,
     /// When the last event was, CLOCK_MONOTONIC nanoseconds.
     pub turned_ns: u64,
+    /// Since when the first packet is waited for, same clock; 0: it is not.
+    pub awaited_ns: u64,
+    /// When this host last announced an address, same clock; 0: never.
+    pub announced_ns: u64,
     /// When the peer last said why it gives up, same clock.
     pub said_ns: u64,
     /// What it said: one of the `REASON_` constants.
@@ -122,14 +126,12 @@ pub struct Exit {
     /// When the last announcement that was kept was received, and when sent,
     /// CLOCK_MONOTONIC nanoseconds.
     pub announced_ns: [u64; 2],
-    /// Since when the first packet is waited for, same clock; 0: it is not.
-    pub awaited_ns: u64,
 }
 
 const _: () = {
     assert!(size_of::<Record>() == 64);
-    assert!(size_of::<BlackBox>() == 40 + 64 * (ADVERTS + RECORDS));
-    assert!(size_of::<Exit>() == 40);
+    assert!(size_of::<BlackBox>() == 56 + 64 * (ADVERTS + RECORDS));
+    assert!(size_of::<Exit>() == 32);
     assert!(ADVERTS.is_power_of_two() && RECORDS.is_power_of_two());
 };
 
@@ -170,6 +172,8 @@ impl BlackBox {
         adverts_total: 0,
         records_total: 0,
         turned_ns: 0,
+        awaited_ns: 0,
+        announced_ns: 0,
         said_ns: 0,
         said: REASON_NONE,
         reserved: [0; 7],
@@ -215,6 +219,26 @@ impl BlackBox {
         Some(record)
     }
 
+    /// This host announced an address at `now`: if it is the first time since the last
+    /// event, the first packet is waited for. Returns whether it is.
+    #[inline(always)]
+    pub fn awaits(&mut self, now: u64) -> bool {
+        let first = self.announced_ns <= self.turned_ns;
+        self.announced_ns = now;
+        if first {
+            self.awaited_ns = now;
+        }
+        self.awaited_ns != 0
+    }
+
+    /// A packet leaves that may be the one that is waited for: whether it is.
+    #[inline(always)]
+    pub fn left(&mut self) -> bool {
+        let awaited = self.awaited_ns != 0;
+        self.awaited_ns = 0;
+        awaited
+    }
+
     /// The master's host says why it gives up: whether that is news.
     #[inline(always)]
     pub fn says(&mut self, reason: u8, now: u64) -> bool {
@@ -229,8 +253,7 @@ impl BlackBox {
 
 impl Exit {
     /// Whether an announcement at `now` (sent here, if `local`) is to be kept: of a
-    /// router whose last event was at `turned_ns`. If so, it is noted; one that was sent,
-    /// and is the first since then, has the first packet waited for.
+    /// router whose last event was at `turned_ns`. If so, it is noted.
     #[inline(always)]
     pub fn announced(&mut self, router: &RouterKey, local: bool, turned_ns: u64, now: u64) -> bool {
         let Some(last) = self.announced_ns.get_mut(local as usize) else {
@@ -239,9 +262,8 @@ impl Exit {
         if *last > turned_ns && now < *last + PAUSE_NS {
             return false;
         }
-        if local && (*last <= turned_ns || self.awaited_ns != 0) {
+        if local {
             self.router = *router;
-            self.awaited_ns = now;
         }
         *last = now;
         true
@@ -339,15 +361,28 @@ mod tests {
         };
         let now = 100 * SECOND_NS;
         assert!(exit.announced(&router, false, 5, now));
-        assert_eq!(exit.awaited_ns, 0, "it was somebody else");
+        assert_eq!(exit.router.vrid, 0, "it was somebody else");
         assert!(exit.announced(&router, true, 5, now));
-        assert_eq!((exit.router.vrid, exit.awaited_ns), (7, now));
+        assert_eq!(exit.router.vrid, 7);
         assert!(!exit.announced(&router, true, 5, now + PAUSE_NS - 1));
-        exit.awaited_ns = 0;
         assert!(exit.announced(&router, true, 5, now + PAUSE_NS));
-        assert_eq!(exit.awaited_ns, 0, "it has gone");
         let turned = now + PAUSE_NS + 1;
         assert!(exit.announced(&router, true, turned, turned + 1));
         assert!(!exit.announced(&router, true, turned, turned + 2));
+    }
+
+    #[test]
+    fn one_packet_is_waited_for_after_each_change() {
+        let mut kept = BlackBox::EMPTY;
+        kept.event(EventKind::LocalMaster as u8, &Changes::NONE, 5, 2);
+        assert!(!kept.left());
+        assert!(kept.awaits(6));
+        assert!(kept.awaits(7), "of another interface");
+        assert!(kept.left());
+        assert!(!kept.left());
+        assert!(!kept.awaits(8), "it has gone");
+        kept.event(EventKind::LocalMaster as u8, &Changes::NONE, 9, 2);
+        assert!(kept.awaits(10));
+        assert!(kept.left());
     }
 }

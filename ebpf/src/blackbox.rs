@@ -143,6 +143,7 @@ pub(crate) fn announced(key: &RouterKey, place: &Place, neighbour: &Neighbour, l
     if !Exit::announced(exit, key, local, turned_ns, now) {
         return;
     }
+    let mut awaits = false;
     with(
         slot,
         #[inline(always)]
@@ -153,9 +154,10 @@ pub(crate) fn announced(key: &RouterKey, place: &Place, neighbour: &Neighbour, l
                 record.family = neighbour.family;
                 record.local = local as u8;
             }
+            awaits = local && kept.awaits(now);
         },
     );
-    if local && let Some(until) = AWAITED.get_ptr_mut(0) {
+    if awaits && let Some(until) = AWAITED.get_ptr_mut(0) {
         // SAFETY: the array's own element; the latest time is as good as another.
         unsafe { until.write_volatile(now + TURN_NS) };
     }
@@ -201,12 +203,16 @@ pub(crate) fn left(frame: &TcFrame<'_>) {
         now
     };
     let place = Place::of(frame);
-    let Some(exit) = EXITS.get_ptr_mut(link_of(&place)) else {
+    let Some(exit) = EXITS.get_ptr(link_of(&place)) else {
         return;
     };
-    // SAFETY: the element lives as long as this program runs; see `announced`.
-    let exit = unsafe { &mut *exit };
-    if exit.awaited_ns == 0 {
+    // SAFETY: the element lives as long as this program runs.
+    let router = unsafe { (*exit).router };
+    let Some(slot) = BLACKBOX.get_ptr_mut(router) else {
+        return;
+    };
+    // SAFETY: as above; whether it is awaited still is asked under the lock.
+    if unsafe { (*slot).state.awaited_ns } == 0 {
         return;
     }
     let forwarded = frame.is_forwarded();
@@ -218,16 +224,13 @@ pub(crate) fn left(frame: &TcFrame<'_>) {
             return;
         }
     }
-    exit.awaited_ns = 0;
-    let router = exit.router;
-    let Some(slot) = BLACKBOX.get_ptr_mut(router) else {
-        return;
-    };
     with(
         slot,
         #[inline(always)]
         |kept| {
-            if let Some(record) = kept.next(FIRST_PACKET, now, place.ifindex) {
+            if kept.left()
+                && let Some(record) = kept.next(FIRST_PACKET, now, place.ifindex)
+            {
                 record.address = source;
                 record.family = family;
                 record.detail = forwarded as u8;
