@@ -28,6 +28,8 @@ pub struct Scrape {
     pub fallbacks: Vec<(&'static str, u64)>,
     /// What is wrong with declarations.
     pub problems: u64,
+    /// Whether the host is drained.
+    pub drained: bool,
     /// When the daemon started, seconds since 1970.
     pub started_seconds: f64,
     /// The programs of routers that run, each as often as it does.

@@ -91,6 +91,30 @@ pub enum Cause {
     Unknown,
 }
 
+impl Cause {
+    /// As in JSON, and as a label of metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PeerSilent => "peer_silent",
+            Self::PeerKeepalived => "peer_keepalived",
+            Self::PeerKeepalivedSilent => "peer_keepalived_silent",
+            Self::PeerInterface => "peer_interface",
+            Self::PeerResigned => "peer_resigned",
+            Self::AdvertsCeased => "adverts_ceased",
+            Self::HandedOver => "handed_over",
+            Self::GatewayLost => "gateway_lost",
+            Self::FirstStart => "first_start",
+            Self::Preempted => "preempted",
+            Self::OwnKeepalived => "own_keepalived",
+            Self::OwnInterface => "own_interface",
+            Self::TakenOver => "taken_over",
+            Self::Outranked => "outranked",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What an outage is measured to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -30,6 +30,11 @@ impl Daemon {
         Ok(())
     }
 
+    /// Removes what says that the host is drained.
+    pub(super) fn forget_drained(&mut self) -> Result<()> {
+        self.base.remove(FILE).map(drop)
+    }
+
     /// Has another host serve a router; answered when that has happened, or not.
     pub(super) fn failover(&mut self, id: RouterId, answer: oneshot::Sender<Reply>) {
         if self.moves.is_under_way(&id) {

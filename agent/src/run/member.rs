@@ -16,6 +16,7 @@ use crate::files::Dir;
 use crate::notify::Notifier;
 use crate::postmortem::Reason;
 use crate::process::Process;
+use crate::status::FailoverStatus;
 
 use super::claims::Claims;
 use super::jobs::Chain;
@@ -52,6 +53,8 @@ pub(super) struct Member {
     pub(super) version: Option<FileVersion>,
     /// The last change of its state; `None`: there was none yet.
     pub(super) last: Option<Changed>,
+    /// The last time that it changed hands; `None`: it did not.
+    pub(super) failover: Option<FailoverStatus>,
     /// An operator has put it into shadow.
     shadowed: bool,
 }
@@ -117,6 +120,7 @@ impl Member {
             served_ns: 0,
             gave_up: None,
             last: None,
+            failover: None,
         })
     }
 

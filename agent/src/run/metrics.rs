@@ -31,6 +31,7 @@ impl Daemon {
             routers: self.members.values().map(|it| self.sample(it)).collect(),
             wake_lateness: self.fast.as_ref().map(|it| it.path.lateness().read()),
             problems: self.problems.len() as u64,
+            drained: self.drained,
             running: running.copied().collect(),
             started_seconds: self.started_seconds,
             ..Scrape::default()

@@ -280,7 +280,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
     service.stopping();
     daemon.take_leave().await;
     if daemon.is_torn_down() {
-        teardown::remove_directory(&args.state)?;
+        daemon.remove_base(&args.state)?;
     } else {
         daemon.put_boxes_away();
     }

@@ -8,8 +8,9 @@ use tracing::info;
 
 use crate::config::RouterId;
 use crate::engine::Nanos;
-use crate::postmortem::{Evidence, FAILOVER, Report, gather, text, turns};
+use crate::postmortem::{Evidence, FAILOVER, Report, Side, gather, text, turns};
 use crate::report::clock::monotonic_ns;
+use crate::status::FailoverStatus;
 
 use super::daemon::Daemon;
 
@@ -79,6 +80,19 @@ impl Daemon {
     pub(super) fn reported(&mut self, id: &RouterId, report: &Report) {
         let detail = format!("{}; outage: {}", report.words, text::outage(report));
         info!(router = %id, "{FAILOVER}: {detail}");
+        // The host that lost the role tells of the same outage.
+        if let (Side::NewPrimary, Some(outage_ns)) = (report.side, report.outage_ns) {
+            self.metrics.failover(report.cause.as_str(), outage_ns);
+        }
+        if let Some(member) = self.members.get_mut(id) {
+            member.failover = Some(FailoverStatus {
+                time: report.time.clone(),
+                cause: report.cause,
+                words: report.words.clone(),
+                outage_us: report.outage_ns.map(|it| it / 1_000),
+                stock_us: report.stock_ns.map(|it| it / 1_000),
+            });
+        }
         let mut report = json!(report);
         // The kernel and the lines around have it.
         if let Some(fields) = report.as_object_mut() {

@@ -187,6 +187,7 @@ impl Daemon {
                 to: last.to,
                 reason: last.reason.clone(),
             }),
+            last_failover: member.failover.clone(),
             events_not_logged: member.unlogged,
         }
     }

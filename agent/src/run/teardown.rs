@@ -13,6 +13,7 @@ use tracing::error;
 
 use crate::config::RouterId;
 use crate::engine::Input;
+use crate::postmortem::shelf;
 
 use super::daemon::Daemon;
 
@@ -27,7 +28,7 @@ pub(super) async fn limited(work: impl Future<Output = Result<()>>) -> Result<()
 }
 
 /// Removes the directory of all routers, if nothing is in it any more.
-pub(super) fn remove_directory(path: &Path) -> Result<()> {
+fn remove_directory(path: &Path) -> Result<()> {
     match std::fs::remove_dir(path) {
         Err(error) if error.kind() != ErrorKind::DirectoryNotEmpty => {
             Err(error).with_context(|| format!("remove {}", path.display()))
@@ -60,6 +61,13 @@ impl Daemon {
         for problem in problems {
             error!("{problem}");
         }
+    }
+
+    /// Removes what is left in `path`, the directory of all routers, and it.
+    pub(super) fn remove_base(&mut self, path: &Path) -> Result<()> {
+        self.forget_drained()?;
+        shelf::take(&self.base)?;
+        remove_directory(path)
     }
 
     /// Whether all routers were to be removed, and are.

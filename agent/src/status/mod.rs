@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use fast_path::{FastPathStatus, SessionStatus};
 pub use margin::{Margin, MarginWord};
 pub use router::{
-    AdvertStatus, DetectedBy, DetectionStatus, GatewayStatus, GatewayWord, KeepalivedStatus,
-    MasterPhase, MasterStatus, Owner, RouterStatus, TransitionStatus,
+    AdvertStatus, DetectedBy, DetectionStatus, FailoverStatus, GatewayStatus, GatewayWord,
+    KeepalivedStatus, MasterPhase, MasterStatus, Owner, RouterStatus, TransitionStatus,
 };
 
 /// The version of the document.

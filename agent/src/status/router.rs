@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::fast_path::FastPathStatus;
 use super::margin::Margin;
 use crate::engine::{Published, State};
+use crate::postmortem::Cause;
 
 /// How a router is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +54,9 @@ pub struct RouterStatus {
     pub fast_path: FastPathStatus,
     /// The last change of the state; null: there was none since the daemon started.
     pub last_transition: Option<TransitionStatus>,
+    /// The last time that the router changed hands, as `keepfast postmortem` tells it;
+    /// null: it did not since the daemon started, or nothing of it was seen.
+    pub last_failover: Option<FailoverStatus>,
     /// Events that could not be written into its log.
     pub events_not_logged: u64,
 }
@@ -191,6 +195,22 @@ pub enum GatewayWord {
     Unheard,
     /// It is watched only where there is a fast path.
     Unwatched,
+}
+
+/// A change of hands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailoverStatus {
+    /// When, RFC 3339, UTC.
+    pub time: String,
+    /// Why.
+    pub cause: Cause,
+    /// Why, in words.
+    pub words: String,
+    /// How long nobody served, microseconds; null: this host cannot know.
+    pub outage_us: Option<u64>,
+    /// How long it would have been with keepalived alone, microseconds; null: nobody can
+    /// tell.
+    pub stock_us: Option<u64>,
 }
 
 /// A change of the state.

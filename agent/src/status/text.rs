@@ -1,8 +1,8 @@
 //! A status in words: a table of all routers, or sections about one.
 
 use super::{
-    AdvertStatus, DaemonStatus, DetectedBy, GatewayStatus, GatewayWord, MasterPhase, MasterStatus,
-    Owner, RouterStatus, SessionStatus, Status,
+    AdvertStatus, DaemonStatus, DetectedBy, FailoverStatus, GatewayStatus, GatewayWord,
+    MasterPhase, MasterStatus, Owner, RouterStatus, SessionStatus, Status,
 };
 use crate::config::Mode;
 use crate::report::clock::duration;
@@ -46,6 +46,9 @@ pub fn one(router: &RouterStatus) -> String {
             "last change",
             format!("{from} -> {to} at {}: {}", last.time, last.reason),
         );
+    }
+    if let Some(failover) = &router.last_failover {
+        say("last failover", last_failover(failover));
     }
     say(
         "told as",
@@ -384,6 +387,17 @@ fn columns(rows: impl IntoIterator<Item = Vec<String>>) -> String {
 #[must_use]
 pub fn clean(text: &str) -> String {
     text.replace(char::is_control, " ")
+}
+
+fn last_failover(failover: &FailoverStatus) -> String {
+    let outage = failover.outage_us.map_or_else(
+        || "outage not known here".to_owned(),
+        |us| format!("outage {}", duration(us * US_NS)),
+    );
+    let stock = failover.stock_us.map_or_else(String::new, |us| {
+        format!(" (keepalived alone: {})", duration(us * US_NS))
+    });
+    format!("{}: {}; {outage}{stock}", failover.time, failover.words)
 }
 
 #[cfg(test)]

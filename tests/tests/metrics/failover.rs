@@ -51,6 +51,18 @@ fn prometheus_sees_a_takeover() {
         prometheus.wait(&state(second, "primary"), 1.0);
         prometheus.wait(&taken, 1.0);
         prometheus.wait(&format!("sum(increase({}[30s])) > bool 0", &taken), 1.0);
+        let outage = format!(
+            "keepfast_failover_outage_seconds_count{{instance=\"{second}\",cause=\"peer_silent\"}}"
+        );
+        prometheus.wait(&outage, 1.0);
+        let told = daemons[1].status().unwrap();
+        let last = &told["routers"][0]["last_failover"];
+        assert_eq!(last["cause"], "peer_silent", "{last}");
+        assert!(last["outage_us"].as_u64().unwrap() > 0, "{last}");
+        assert!(
+            last["stock_us"].as_u64() > last["outage_us"].as_u64(),
+            "{last}"
+        );
         let probes = format!("keepfast_probes_sent_total{{instance=\"{second}\"}} > bool 100");
         prometheus.wait(&probes, 1.0);
         let woke = format!(

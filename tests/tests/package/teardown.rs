@@ -89,6 +89,10 @@ fn a_daemon_that_runs_removes_all_and_ends() {
         primary.daemon.list().unwrap();
         assert_eq!(primary.daemon.keepalived("r").unwrap(), primary.keepalived);
 
+        // No other host takes it, so that it stays; that the host is drained is remembered.
+        primary.daemon.ask(&["drain"]).unwrap_err();
+        assert!(primary.daemon.state().join("_drained").exists());
+
         let pid = primary.daemon.pid().unwrap();
         primary.leaves_nothing();
         process::wait_gone(pid).unwrap();

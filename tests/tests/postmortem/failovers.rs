@@ -47,7 +47,7 @@ impl Kind {
             Self::Power => host.cut(),
             Self::Link => ip(&host.namespace, &format!("link set {INNER} down\n")),
             Self::Keepalived => primary.crash_keepalived("r"),
-            Self::Operator => primary.router(&["drain", "r"], "").map(drop),
+            Self::Operator => primary.ask(&["failover", "r"]).map(drop),
             Self::Gateway => host.outer.block(),
         }
     }

@@ -21,6 +21,11 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
         "What is wrong with router files, in number.",
         scrape.problems,
     )?;
+    to.gauge(
+        "keepfast_drained",
+        "1: the host is drained, and takes nothing over.",
+        u64::from(scrape.drained),
+    )?;
     to.gauges(
         "keepfast_fallbacks",
         "What does not work as it should and is made up for, in number; 0: all does.",
