@@ -61,6 +61,9 @@ pub mod listener;
 
 pub mod addresses;
 
+mod alone;
+pub use alone::alone;
+
 pub mod process;
 
 pub mod pty;

@@ -11,12 +11,11 @@ use lab::netns::Namespace;
 use lab::oracle::{self, Expected, Kind, Observer};
 use lab::prober::Prober;
 use lab::process;
-use lab::require::{Need, require};
+use lab::require::Need;
 use lab::router::{HA, Host, INNER, OUTER, Topology};
 use lab::segment::{BRIDGE, Port, Segment};
 use std::net::IpAddr;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Fast enough for a test, and slow enough for routers that wait for a busy processor.
@@ -25,16 +24,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 const A: &str = "10.99.0.1";
 const B: &str = "10.99.0.2";
 
-/// Runs one test at a time, for they measure time, and checks that it leaves nothing.
+/// [`lab::alone`] with what these tests need.
 fn alone(needs: &[Need], test: impl FnOnce()) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    if !require(&[Need::Root]) || !require(needs) {
-        return;
-    }
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = Snapshot::of_this_process().unwrap();
-    test();
-    before.check().unwrap();
+    let needs: Vec<Need> = std::iter::once(Need::Root)
+        .chain(needs.iter().copied())
+        .collect();
+    lab::alone(&needs, test);
 }
 
 const CAPTURE: [Need; 3] = [

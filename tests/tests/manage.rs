@@ -8,11 +8,9 @@
 
 use lab::addresses::Addresses;
 use lab::daemon::Daemon;
-use lab::leftovers::Snapshot;
-use lab::require::{Need, require};
+use lab::require::Need;
 use lab::router::{Declaration, Host, PRIMARY, Rival, Topology};
 use serde_json::Value;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 #[path = "manage/failover.rs"]
@@ -27,23 +25,18 @@ mod restart;
 /// How long something may take that follows at once.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs one test at a time, for a starting agent tidies up after killed ones, and checks that
-/// it leaves nothing.
+/// [`lab::alone`] with what these tests need.
 fn alone(test: impl FnOnce()) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    if !require(&[
-        Need::Root,
-        Need::Tool("keepalived"),
-        Need::Tool("tcpdump"),
-        Need::Tool("tshark"),
-        Need::Tool("python3"),
-    ]) {
-        return;
-    }
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = Snapshot::of_this_process().unwrap();
-    test();
-    before.check().unwrap();
+    lab::alone(
+        &[
+            Need::Root,
+            Need::Tool("keepalived"),
+            Need::Tool("tcpdump"),
+            Need::Tool("tshark"),
+            Need::Tool("python3"),
+        ],
+        test,
+    );
 }
 
 /// A router on two hosts, each with a daemon of its own, and what happens to its addresses.

@@ -4,11 +4,9 @@
 
 use lab::daemon::Daemon;
 use lab::http;
-use lab::leftovers::Snapshot;
-use lab::require::{Need, require};
+use lab::require::Need;
 use lab::wait;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 #[path = "metrics/failover.rs"]
@@ -29,21 +27,17 @@ use page::Page;
 /// How long something may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs one test at a time and checks that it leaves nothing.
+/// [`lab::alone`] with what these tests need.
 fn alone(test: impl FnOnce()) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    if !require(&[
-        Need::Root,
-        Need::Tool("keepalived"),
-        Need::Tool("prometheus"),
-        Need::Tool("promtool"),
-    ]) {
-        return;
-    }
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = Snapshot::of_this_process().unwrap();
-    test();
-    before.check().unwrap();
+    lab::alone(
+        &[
+            Need::Root,
+            Need::Tool("keepalived"),
+            Need::Tool("prometheus"),
+            Need::Tool("promtool"),
+        ],
+        test,
+    );
 }
 
 /// A daemon that tells its metrics at a port of its own choice, started.

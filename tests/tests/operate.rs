@@ -8,12 +8,10 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use lab::daemon::Daemon;
-use lab::leftovers::Snapshot;
-use lab::require::{Need, require};
+use lab::require::Need;
 use lab::router::{Declaration, Host, Topology};
 use lab::wait;
 use serde_json::Value;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 #[path = "operate/act.rs"]
@@ -30,20 +28,16 @@ mod top;
 /// How long something may take that follows at once, or after a down time.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs one test at a time, and checks that it leaves nothing.
+/// [`lab::alone`] with what these tests need.
 fn alone(test: impl FnOnce()) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    if !require(&[
-        Need::Root,
-        Need::Tool("keepalived"),
-        Need::Tool("jsonschema"),
-    ]) {
-        return;
-    }
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = Snapshot::of_this_process().unwrap();
-    test();
-    before.check().unwrap();
+    lab::alone(
+        &[
+            Need::Root,
+            Need::Tool("keepalived"),
+            Need::Tool("jsonschema"),
+        ],
+        test,
+    );
 }
 
 /// Two hosts with a daemon each that look after the router "r": the first one is the primary.

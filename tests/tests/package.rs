@@ -3,10 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use lab::leftovers::Snapshot;
-use lab::require::{Need, require};
+use lab::require::Need;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 #[path = "package/container.rs"]
@@ -27,17 +25,9 @@ mod unit;
 /// How long something may take that follows at once.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs one test at a time, for a starting agent tidies up after killed ones, and checks that
-/// it leaves nothing.
+/// [`lab::alone`] with what these tests need.
 fn alone(needs: &[Need], test: impl FnOnce()) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    if !require(needs) {
-        return;
-    }
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = Snapshot::of_this_process().unwrap();
-    test();
-    before.check().unwrap();
+    lab::alone(needs, test);
 }
 
 /// A file of the project.

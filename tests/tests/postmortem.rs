@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use lab::leftovers::Snapshot;
-use lab::require::{Need, require};
-use std::sync::{Mutex, PoisonError};
+use lab::require::Need;
 
 #[path = "postmortem/browser.rs"]
 mod browser;
@@ -15,19 +13,15 @@ mod pair;
 #[path = "postmortem/salvage.rs"]
 mod salvage;
 
-/// Runs one test at a time, for they measure time, and checks that it leaves nothing.
+/// [`lab::alone`] with what these tests need.
 fn alone(test: impl FnOnce()) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    if !require(&[
-        Need::Root,
-        Need::Tool("keepalived"),
-        Need::Tool("tcpdump"),
-        Need::Tool("tshark"),
-    ]) {
-        return;
-    }
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = Snapshot::of_this_process().unwrap();
-    test();
-    before.check().unwrap();
+    lab::alone(
+        &[
+            Need::Root,
+            Need::Tool("keepalived"),
+            Need::Tool("tcpdump"),
+            Need::Tool("tshark"),
+        ],
+        test,
+    );
 }

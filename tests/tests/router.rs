@@ -7,14 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use lab::daemon::Daemon;
-use lab::leftovers::Snapshot;
 use lab::netns::Namespace;
-use lab::require::{Need, require};
+use lab::require::Need;
 use lab::router::{Declaration, Host, Topology};
 use lab::wait;
 use nix::unistd::Pid;
 use serde_json::Value;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 #[path = "router/configuration.rs"]
@@ -59,20 +57,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How long a first router may take to be the primary, of the longest timers here.
 const ELECTION: Duration = Duration::from_secs(40);
 
-/// Runs one test at a time, for a starting agent tidies up after killed ones, and checks that
-/// it leaves nothing. `tools` are those that not every test here needs.
+/// [`lab::alone`] with what these tests need. `tools` are those that not every test here needs.
 fn alone(tools: &[&'static str], test: impl FnOnce()) {
-    static ALONE: Mutex<()> = Mutex::new(());
     let mut needs = vec![Need::Root];
     let common = ["keepalived", "tcpdump", "tshark"];
     needs.extend(common.iter().chain(tools).map(|tool| Need::Tool(tool)));
-    if !require(&needs) {
-        return;
-    }
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = Snapshot::of_this_process().unwrap();
-    test();
-    before.check().unwrap();
+    lab::alone(&needs, test);
 }
 
 /// Hosts with a daemon each that look after the router "r".

@@ -7,14 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use lab::daemon::Daemon;
-use lab::leftovers::Snapshot;
 use lab::netns::Namespace;
 use lab::prober::Prober;
-use lab::require::{Need, require};
+use lab::require::Need;
 use lab::router::{Declaration, Host, Topology};
 use lab::wait;
 use serde_json::Value;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 #[path = "takeover/cluster.rs"]
@@ -41,23 +39,19 @@ mod wrong;
 /// How long something may take that is not a takeover.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs one test at a time, for they measure time, and checks that it leaves nothing.
+/// [`lab::alone`] with what these tests need.
 fn alone(test: impl FnOnce()) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    if !require(&[
-        Need::Root,
-        Need::Tool("keepalived"),
-        Need::Tool("tcpdump"),
-        Need::Tool("tshark"),
-        Need::Tool("nft"),
-        Need::Tool("arping"),
-    ]) {
-        return;
-    }
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = Snapshot::of_this_process().unwrap();
-    test();
-    before.check().unwrap();
+    lab::alone(
+        &[
+            Need::Root,
+            Need::Tool("keepalived"),
+            Need::Tool("tcpdump"),
+            Need::Tool("tshark"),
+            Need::Tool("nft"),
+            Need::Tool("arping"),
+        ],
+        test,
+    );
 }
 
 /// A router with an advert every second and these keys in its table `[fast_path]`.

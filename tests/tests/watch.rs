@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use lab::leftovers::Snapshot;
 use lab::netns::Namespace;
-use lab::require::{Need, require};
+use lab::require::Need;
 use lab::segment::{Port, Segment};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 #[path = "watch/addresses.rs"]
@@ -21,17 +19,12 @@ mod interfaces;
 /// How long an event may take that follows at once.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs one test at a time, for a starting agent tidies up after killed ones, and checks that
-/// it leaves nothing.
+/// [`lab::alone`] with what these tests need.
 fn alone(test: impl FnOnce()) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    if !require(&[Need::Root, Need::Tool("bpftool"), Need::Tool("arping")]) {
-        return;
-    }
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = Snapshot::of_this_process().unwrap();
-    test();
-    before.check().unwrap();
+    lab::alone(
+        &[Need::Root, Need::Tool("bpftool"), Need::Tool("arping")],
+        test,
+    );
 }
 
 /// Host n of one segment has the address 10.99.0.n, and fd99::n, on its eth0.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::{Result, ensure};
+use keepfast_common::maps::RouterKey;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -253,6 +254,22 @@ impl Daemon {
     /// The namespace that a router is in.
     pub(super) fn site(&self, member: &Member) -> Option<&Site> {
         self.sites.get(&member.site?)
+    }
+
+    /// What a router is on the wire, as far as its interface is there.
+    pub(super) fn key_of(&self, member: &Member) -> Option<RouterKey> {
+        let instance = member.plan().instance.as_ref()?;
+        let site = self.site(member)?;
+        let link = site.link(instance.interface.as_str())?;
+        Some(RouterKey {
+            netns: site.namespace.inode(),
+            ifindex: link.index,
+            vlan: 0,
+            inner_vlan: 0,
+            family: instance.family,
+            vrid: instance.vrid.get(),
+            reserved: 0,
+        })
     }
 
     /// When an engine has something to do.

@@ -60,15 +60,8 @@ impl Daemon {
         else {
             return Ok(None);
         };
-        let netns = site.namespace.inode();
-        let key = RouterKey {
-            netns,
-            ifindex: link.index,
-            vlan: 0,
-            inner_vlan: 0,
-            family: instance.family,
-            vrid: instance.vrid.get(),
-            reserved: 0,
+        let Some(key) = self.key_of(member) else {
+            return Ok(None);
         };
         let gateways = gateways(site, member);
         let watched = watched(site, member, &key, &gateways);

@@ -71,18 +71,8 @@ impl Daemon {
 
     /// What a router is on the wire, where the kernel programs watch that.
     fn key(&self, member: &Member) -> Option<RouterKey> {
-        let instance = member.plan().instance.as_ref()?;
-        let site = self.site(member)?;
-        let ifindex = site.link(instance.interface.as_str())?.index;
-        site.is_watched(ifindex).then_some(RouterKey {
-            netns: site.namespace.inode(),
-            ifindex,
-            vlan: 0,
-            inner_vlan: 0,
-            family: instance.family,
-            vrid: instance.vrid.get(),
-            reserved: 0,
-        })
+        let key = self.key_of(member)?;
+        self.site(member)?.is_watched(key.ifindex).then_some(key)
     }
 
     fn fallbacks(&self, routers: &[RouterSample]) -> Vec<(&'static str, u64)> {

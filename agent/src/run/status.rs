@@ -192,22 +192,6 @@ impl Daemon {
         }
     }
 
-    /// What a router is on the wire, as far as its interface is there.
-    pub(super) fn key_of(&self, member: &Member) -> Option<RouterKey> {
-        let instance = member.plan().instance.as_ref()?;
-        let site = self.site(member)?;
-        let link = site.link(instance.interface.as_str())?;
-        Some(RouterKey {
-            netns: site.namespace.inode(),
-            ifindex: link.index,
-            vlan: 0,
-            inner_vlan: 0,
-            family: instance.family,
-            vrid: instance.vrid.get(),
-            reserved: 0,
-        })
-    }
-
     fn detection(&self, member: &Member) -> DetectionStatus {
         let interface = member.advert_interface();
         let attachment = interface.and_then(|name| self.site(member)?.attachment(name));
