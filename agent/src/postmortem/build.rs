@@ -102,11 +102,15 @@ fn stock(evidence: &Evidence, cause: Cause, loss: &Loss, last_sign: Nanos) -> Op
         _ => own,
     };
     let (version, priority) = (identity.version, identity.priority);
+    // One that was cut off says why only when it is back: its resignation was not heard.
+    let unheard = loss.silent.is_some() && loss.resigned.is_none();
     match cause {
-        Cause::HandedOver | Cause::PeerResigned | Cause::PeerInterface => {
+        Cause::HandedOver | Cause::PeerResigned | Cause::PeerInterface if !unheard => {
             Some(skew_ns(version, interval, priority))
         }
-        Cause::PeerSilent
+        Cause::HandedOver
+        | Cause::PeerInterface
+        | Cause::PeerSilent
         | Cause::PeerKeepalived
         | Cause::PeerKeepalivedSilent
         | Cause::AdvertsCeased => {

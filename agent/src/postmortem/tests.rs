@@ -174,6 +174,15 @@ fn a_silent_host_is_measured_from_its_last_answer_to_the_first_packet() {
 }
 
 #[test]
+fn a_silent_host_that_says_why_when_it_is_back_was_not_heard_to_resign() {
+    let mut story = silent();
+    story.says(LOST + 2 * SECOND, Reason::Interface);
+    let report = story.report();
+    assert_eq!(report.cause, Cause::PeerInterface);
+    assert_eq!(report.stock_ns, silent().report().stock_ns);
+}
+
+#[test]
 fn without_traffic_the_announcement_counts() {
     let mut story = Story::before();
     story.peer(EventKind::PeerSilent, LOST + 3 * MS, LOST, LOST + MS);
