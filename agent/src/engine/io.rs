@@ -85,7 +85,8 @@ pub enum Input {
     /// The router is to go.
     Delete,
     /// What there is of the interfaces that the router needs: those that are not
-    /// there, and those that keepalived tracks and that are down.
+    /// there, and those that keepalived tracks and that are down; each as people are
+    /// told of it, "interface eth0".
     Interfaces {
         /// Not there.
         missing: Vec<String>,

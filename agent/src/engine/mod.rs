@@ -254,8 +254,8 @@ impl Engine {
                     Some(_) => Carrier::Down,
                 };
                 match (self.missing.first(), first) {
-                    (Some(name), _) => format!("interface {name} is not there"),
-                    (None, Some(name)) => format!("interface {name} is down"),
+                    (Some(name), _) => format!("{name} is not there"),
+                    (None, Some(name)) => format!("{name} is down"),
                     (None, None) => "all interfaces are up".to_owned(),
                 }
             }

@@ -507,7 +507,7 @@ fn a_deleted_router_stops_its_programs_before_all_is_removed() {
 fn a_lost_interface_is_a_fault_and_no_reason_to_stop_keepalived() {
     let mut story = Story::primary(Has::default());
     story.does_only(
-        interfaces(&[], &["ha-1"]),
+        interfaces(&[], &["interface ha-1"]),
         &["state primary > falling: interface ha-1 is down"],
     );
     story.does_only(
