@@ -70,7 +70,7 @@ fn connect(path: &Path) -> Result<UnixStream> {
             ) =>
         {
             bail!(
-                "no keepfast daemon listens at {}: start `keepfast run`",
+                "no keepfast daemon listens at {}: `systemctl start keepfast` starts it",
                 path.display()
             )
         }

@@ -212,7 +212,7 @@ fn without_a_daemon_it_is_said_how_to_start_one() {
     for path in [missing, stale] {
         let error = ask(&path, &Request::List).unwrap_err();
         let expected = format!(
-            "no keepfast daemon listens at {}: start `keepfast run`",
+            "no keepfast daemon listens at {}: `systemctl start keepfast` starts it",
             path.display()
         );
         assert_eq!(error.to_string(), expected);

@@ -190,7 +190,7 @@ pub fn fast_path_in_short(router: &RouterStatus) -> String {
         return "off".to_owned();
     }
     let more = match (&fast.session, &fast.why_not) {
-        (None, None) => format!("{} heirs", fast.heirs),
+        (None, None) => heirs(fast.heirs),
         (Some(session), None) => session.phase.clone(),
         (_, Some(_)) => "not now".to_owned(),
     };
@@ -327,12 +327,19 @@ fn fast_path(router: &RouterStatus) -> String {
         text += &format!(", {doing}");
     }
     if fast.heirs > 0 {
-        text += &format!(", {} heirs", fast.heirs);
+        text += &format!(", {}", heirs(fast.heirs));
     }
     if let Some(why) = &fast.why_not {
         text += &format!("; would take nothing over now: {why}");
     }
     text
+}
+
+fn heirs(count: u64) -> String {
+    match count {
+        1 => "1 heir".to_owned(),
+        _ => format!("{count} heirs"),
+    }
 }
 
 const fn mode(mode: Mode) -> &'static str {
