@@ -15,8 +15,12 @@ mod debian;
 mod manager;
 #[path = "package/options.rs"]
 mod options;
+#[path = "package/path.rs"]
+mod path;
 #[path = "package/privileges.rs"]
 mod privileges;
+#[path = "package/site.rs"]
+mod site;
 #[path = "package/teardown.rs"]
 mod teardown;
 #[path = "package/unit.rs"]

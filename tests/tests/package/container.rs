@@ -121,6 +121,23 @@ impl Container {
         process::output(&mut command).map_err(|error| format!("{error:#}"))
     }
 
+    /// Its first process, as the machine counts; its namespaces are the system's.
+    pub(super) fn leader(&self) -> Pid {
+        self.leader
+    }
+
+    /// A program of the machine that sees the system's network.
+    pub(super) fn beside(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--net", "--target", &self.leader.to_string(), program]);
+        command
+    }
+
+    /// Where the machine sees a file of the system.
+    pub(super) fn file(&self, path: &str) -> PathBuf {
+        self.directory.file("root").join(path)
+    }
+
     /// Puts a file into /root.
     pub(super) fn put(&self, file: &Path) -> String {
         let name = file.file_name().unwrap().to_str().unwrap();

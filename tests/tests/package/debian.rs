@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-const NEEDS: [Need; 5] = [
+pub(super) const NEEDS: [Need; 5] = [
     Need::Root,
     Need::Tool("systemd-nspawn"),
     Need::Tool("debootstrap"),
@@ -28,7 +28,7 @@ const FILES: &str = "find / -xdev \\( -path /proc -o -path /sys -o -path /run -o
      -o -path /var/tmp -o -path /var/lib/systemd \\) -prune -o -print | sort; cut -d: -f1 /etc/group";
 
 /// The package as it is now, made once.
-fn package() -> &'static PathBuf {
+pub(super) fn package() -> &'static PathBuf {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
     PACKAGE.get_or_init(|| xtask(&["dist", "--debug"]))
 }
