@@ -334,7 +334,8 @@ impl fmt::Display for Outcome {
                 write!(f, "moved to {to} within {}; outage ", duration(*took_ns))?;
                 match outage_ns {
                     0 => f.write_str(
-                        "seen from here: none, it advertised before this host's addresses went",
+                        "seen from here: none, it advertised before this host's addresses went \
+                         (clients may have missed some milliseconds)",
                     ),
                     outage => write!(f, "seen from here: {}", duration(*outage)),
                 }
