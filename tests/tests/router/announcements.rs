@@ -70,7 +70,8 @@ fn a18_addresses_are_announced_at_promotion_and_again_whatever_is_reloaded() {
             let is_added = address == "10.0.0.2";
             let appeared = if is_added { added_ms } else { 0.0 };
             let least = if address.contains(':') { 1 } else { 5 };
-            let first = between(&times, appeared - 100.0, appeared + 1000.0);
+            // A daemon that loads the kernel programs meanwhile notes the promotion late.
+            let first = between(&times, appeared - 500.0, appeared + 1000.0);
             assert!(first >= least, "{address}: {first} at first");
             let again = appeared + AGAIN_MS;
             let second = between(&times, again - EARLIER_MS, again + 1000.0);
