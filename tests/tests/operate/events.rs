@@ -90,7 +90,7 @@ fn what_is_followed_is_what_the_logs_say() {
         sorted.sort_unstable();
         assert_eq!(times, sorted);
         let words = print(&pair.second, &["--router", "r", "--since", "1h"]).unwrap();
-        assert!(words.contains("  r  primary  took_over "), "{words}");
+        assert!(words.contains("  r  primary  state "), "{words}");
         assert!(!words.contains("  other  "), "{words}");
         assert_eq!(print(&pair.second, &["--since", "2100-01-01"]).unwrap(), "");
         print(&pair.second, &["--router", "nobody"]).unwrap_err();
