@@ -45,11 +45,8 @@ pub(crate) fn advert(place: &Place, scratch: &Scratch) {
         vrid: advert.vrid,
         ..RouterKey::of_link(place.netns, place.ifindex)
     };
-    let Some(slot) = BLACKBOX.get_ptr_mut(key) else {
-        return;
-    };
     with(
-        slot,
+        &key,
         #[inline(always)]
         |kept| kept.advert(speaker, key.ifindex),
     );
@@ -61,11 +58,8 @@ pub(crate) fn event(key: &RouterKey, subject: &Subject, changes: &Changes, kind:
     if kind >= EventKind::AdvertRejected as u8 && kind <= EventKind::AddressConflict as u8 {
         return;
     }
-    let Some(slot) = BLACKBOX.get_ptr_mut(key) else {
-        return;
-    };
     with(
-        slot,
+        key,
         #[inline(always)]
         |kept| kept.event(kind, changes, subject.time_ns, key.ifindex),
     );
@@ -75,14 +69,11 @@ pub(crate) fn event(key: &RouterKey, subject: &Subject, changes: &Changes, kind:
 #[inline(never)]
 pub(crate) fn peer(subject: &Subject, session: *const SessionSlot, kind: u8) {
     let key = RouterKey::of_link(subject.place.netns, subject.place.ifindex);
-    let Some(slot) = BLACKBOX.get_ptr_mut(key) else {
-        return;
-    };
     // SAFETY: the element lives as long as this program runs; read without its lock, for
     // each field tells by itself.
     let known = unsafe { &(*session).state };
     with(
-        slot,
+        &key,
         #[inline(always)]
         |kept| {
             if let Some(record) = kept.next(kind, subject.time_ns, subject.place.ifindex) {
@@ -105,11 +96,8 @@ pub(crate) fn says(place: &Place, probe: &Probe, reason: u8) {
         vrid: probe.vrid,
         ..RouterKey::of_link(place.netns, place.ifindex)
     };
-    let Some(slot) = BLACKBOX.get_ptr_mut(key) else {
-        return;
-    };
     with(
-        slot,
+        &key,
         #[inline(always)]
         |kept| {
             if kept.says(reason, now)
@@ -144,7 +132,7 @@ pub(crate) fn announced(key: &RouterKey, place: &Place, neighbour: &Neighbour, l
         return;
     }
     let mut awaits = false;
-    with(
+    locked(
         slot,
         #[inline(always)]
         |kept| {
@@ -224,7 +212,7 @@ pub(crate) fn left(frame: &TcFrame<'_>) {
             return;
         }
     }
-    with(
+    locked(
         slot,
         #[inline(always)]
         |kept| {
@@ -304,8 +292,16 @@ fn link_of(place: &Place) -> LinkKey {
     }
 }
 
+/// Writes into the box of a virtual router, or of a link, if one is kept.
 #[inline(always)]
-fn with(slot: *mut BlackBoxSlot, write: impl FnOnce(&mut BlackBox)) {
+fn with(key: &RouterKey, write: impl FnOnce(&mut BlackBox)) {
+    if let Some(slot) = BLACKBOX.get_ptr_mut(key) {
+        locked(slot, write);
+    }
+}
+
+#[inline(always)]
+fn locked(slot: *mut BlackBoxSlot, write: impl FnOnce(&mut BlackBox)) {
     // SAFETY: as in `routers::step`.
     unsafe {
         bpf_spin_lock(&raw mut (*slot).lock);

@@ -55,6 +55,18 @@ pub enum Mode {
     Armed,
 }
 
+impl Mode {
+    /// As it is declared.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Shadow => "shadow",
+            Self::Armed => "armed",
+        }
+    }
+}
+
 /// Which routers share a session of probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

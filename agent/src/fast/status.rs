@@ -6,7 +6,6 @@ use keepfast_common::wire::probe::{
 };
 use serde_json::{Value, json};
 
-use crate::config::Mode;
 use crate::engine::Nanos;
 use crate::report::words;
 use crate::takeover::{Phase, Role, Snapshot};
@@ -22,13 +21,8 @@ pub(super) fn status(
     session: Option<&Session>,
     now: Nanos,
 ) -> Value {
-    let mode = match router.guard.fast_path.mode {
-        Mode::Off => "off",
-        Mode::Shadow => "shadow",
-        Mode::Armed => "armed",
-    };
     let mut status = json!({
-        "mode": mode,
+        "mode": router.guard.fast_path.mode.as_str(),
         "doing": router.takeover.as_str(),
         "means": means(router, session, now),
         "session": phase(snapshot.session.phase),

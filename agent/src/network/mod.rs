@@ -24,7 +24,7 @@ pub mod advert;
 
 pub mod lease;
 
-mod requests;
+pub(crate) mod requests;
 
 mod message;
 

@@ -143,7 +143,7 @@ impl Requests {
 }
 
 /// A routing netlink socket that hears of `groups` (`RTMGRP_...`).
-pub(super) fn open(groups: u32) -> Result<OwnedFd> {
+pub(crate) fn open(groups: u32) -> Result<OwnedFd> {
     let socket = socket(
         AddressFamily::Netlink,
         SockType::Raw,

@@ -10,12 +10,10 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::net::if_::if_indextoname;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
-    socket,
-};
+use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::config::{Cidr, InterfaceName};
+use crate::network::requests;
 
 /// Messages of addresses have about a hundred bytes; listings come in parts of this size.
 const BUFFER: usize = 8192;
@@ -81,22 +79,13 @@ struct Message<'a> {
 impl Netlink {
     /// Subscribes to the changes of addresses of this process's namespace.
     pub(super) fn open(wanted: Wanted) -> Result<Self> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-            SockProtocol::NetlinkRoute,
-        )
-        .context("open a routing netlink socket")?;
         let group = match wanted.address.address() {
             IpAddr::V4(_) => libc::RTMGRP_IPV4_IFADDR,
             IpAddr::V6(_) => libc::RTMGRP_IPV6_IFADDR,
         };
         let group = u32::try_from(group).context("a group of routing netlink")?;
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, group))
-            .context("subscribe to changes of addresses")?;
         Ok(Self {
-            socket,
+            socket: requests::open(group).context("subscribe to changes of addresses")?,
             wanted,
             sequence: 0,
             index: 0,

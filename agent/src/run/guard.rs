@@ -15,7 +15,6 @@ use crate::engine::Instance;
 use crate::fast::order::Speech;
 use crate::fast::{Gateway, Guard};
 use crate::keepalived::render;
-use crate::kernel;
 use crate::netns::Namespace;
 use crate::network::lease::LeaseAddress;
 use crate::takeover;
@@ -181,7 +180,7 @@ fn gateways(site: &Site, member: &Member) -> Vec<Gateway> {
                     .any(|it| it.address.address() == *own)
         });
         Some(Gateway {
-            key: address_key(site, link.index, gateway.address),
+            key: site.address_key(link.index, gateway.address),
             address: gateway.address,
             mac: link.mac?,
             source,
@@ -212,7 +211,7 @@ fn watched(
     let virtual_addresses = member.plan().addresses.iter().take(WATCHED_ADDRESSES);
     let virtual_addresses = virtual_addresses.filter_map(|place| {
         let link = site.link(place.interface.as_str())?;
-        let address = address_key(site, link.index, place.address.address());
+        let address = site.address_key(link.index, place.address.address());
         site.is_watched(link.index)
             .then_some((address, why(ROLE_VIRTUAL)))
     });
@@ -220,14 +219,4 @@ fn watched(
         .iter()
         .map(|gateway| (gateway.key, why(ROLE_GATEWAY)));
     virtual_addresses.chain(gateways).collect()
-}
-
-fn address_key(site: &Site, ifindex: u32, address: IpAddr) -> AddressKey {
-    let (family, address) = kernel::address(address);
-    AddressKey {
-        netns: site.namespace.inode(),
-        ifindex,
-        family: u32::from(family),
-        address,
-    }
 }

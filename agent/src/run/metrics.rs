@@ -100,9 +100,6 @@ impl Daemon {
 }
 
 fn declared_mode(member: &Member) -> Option<&'static str> {
-    match member.plan().router.fast_path.mode {
-        Mode::Off => None,
-        Mode::Shadow => Some("shadow"),
-        Mode::Armed => Some("armed"),
-    }
+    let mode = member.plan().router.fast_path.mode;
+    (mode != Mode::Off).then(|| mode.as_str())
 }

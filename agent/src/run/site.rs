@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use anyhow::Result;
+use keepfast_common::maps::AddressKey;
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::config::RouterId;
 use crate::engine::Place;
-use crate::kernel::Attachment;
+use crate::kernel::{self, Attachment};
 use crate::netlink::Interface;
 use crate::netns::Namespace;
 use crate::network::monitor::{Change, Link, Monitor, View};
@@ -55,6 +56,17 @@ impl Site {
             view,
             attached: BTreeMap::new(),
         })
+    }
+
+    /// What the kernel programs call an address on one of its interfaces.
+    pub(super) fn address_key(&self, ifindex: u32, address: IpAddr) -> AddressKey {
+        let (family, address) = kernel::address(address);
+        AddressKey {
+            netns: self.namespace.inode(),
+            ifindex,
+            family: u32::from(family),
+            address,
+        }
     }
 
     /// Looks at everything again.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::config::{Mode, RouterId};
 use crate::engine::{Nanos, Program, State};
 use crate::keepalived::render;
-use crate::kernel::{self, Hook};
+use crate::kernel::Hook;
 use crate::report::clock::monotonic_ns;
 use crate::report::words;
 use crate::status::{
@@ -224,13 +224,7 @@ impl Daemon {
         gateways.into_iter().map(move |gateway| {
             let key = site.and_then(|site| {
                 let link = site.link(gateway.interface.as_str())?;
-                let (family, address) = kernel::address(gateway.address);
-                Some(AddressKey {
-                    netns: site.namespace.inode(),
-                    ifindex: link.index,
-                    family: u32::from(family),
-                    address,
-                })
+                Some(site.address_key(link.index, gateway.address))
             });
             (gateway, key)
         })

@@ -194,7 +194,7 @@ pub fn fast_path_in_short(router: &RouterStatus) -> String {
         (Some(session), None) => session.phase.clone(),
         (_, Some(_)) => "not now".to_owned(),
     };
-    format!("{}, {more}", mode(fast.mode))
+    format!("{}, {more}", fast.mode.as_str())
 }
 
 /// Where frames are seen, in a table.
@@ -319,9 +319,9 @@ fn fast_path(router: &RouterStatus) -> String {
     if fast.declared == Mode::Off {
         return "off: none is declared".to_owned();
     }
-    let mut text = mode(fast.mode).to_owned();
+    let mut text = fast.mode.as_str().to_owned();
     if fast.mode != fast.declared {
-        text += &format!(" (declared: {})", mode(fast.declared));
+        text += &format!(" (declared: {})", fast.declared.as_str());
     }
     if let Some(doing) = &fast.doing {
         text += &format!(", {doing}");
@@ -339,14 +339,6 @@ fn heirs(count: u64) -> String {
     match count {
         1 => "1 heir".to_owned(),
         _ => format!("{count} heirs"),
-    }
-}
-
-const fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Off => "off",
-        Mode::Shadow => "shadow",
-        Mode::Armed => "armed",
     }
 }
 

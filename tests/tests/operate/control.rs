@@ -1,7 +1,7 @@
 //! The control socket of a real daemon, and those who abuse it.
 
 use super::*;
-use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Pid, Uid, setgid, setgroups, setuid};
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -51,28 +51,49 @@ fn happened(daemon: &Daemon) -> Vec<Value> {
     events
 }
 
-/// The daemon answers as it did, and its router is what it was.
-fn check_unharmed(daemon: &Daemon, pid: nix::unistd::Pid, changes: usize) {
-    assert_eq!(daemon.pid().unwrap(), pid);
-    let told = router(daemon);
-    assert_eq!(told["state"], "primary");
-    let events = happened(daemon);
-    assert_eq!(events.len(), changes, "{events:?}");
-    let rss = daemon.rss().unwrap();
-    assert!(rss < 200 << 20, "{rss}");
+/// A daemon that looks after a primary, and how it was.
+struct Asked {
+    // Before what it looks after.
+    daemon: Daemon,
+    pid: Pid,
+    changes: usize,
+    _topology: Topology,
+}
+
+impl Asked {
+    fn start(role: &str) -> Self {
+        let topology = Topology::new(1).unwrap();
+        let daemon = Daemon::new(role).unwrap();
+        Declaration::plain(&topology.hosts[0])
+            .apply(&daemon)
+            .unwrap();
+        daemon.wait_state("r", "primary", LIMIT).unwrap();
+        wait_router(&daemon, "its adverts", |it| !it["adverts"].is_null());
+        Self {
+            pid: daemon.pid().unwrap(),
+            changes: happened(&daemon).len(),
+            daemon,
+            _topology: topology,
+        }
+    }
+
+    /// It answers as it did, and its router is what it was.
+    fn check_unharmed(&self) {
+        assert_eq!(self.daemon.pid().unwrap(), self.pid);
+        let told = router(&self.daemon);
+        assert_eq!(told["state"], "primary");
+        let events = happened(&self.daemon);
+        assert_eq!(events.len(), self.changes, "{events:?}");
+        let rss = self.daemon.rss().unwrap();
+        assert!(rss < 200 << 20, "{rss}");
+    }
 }
 
 #[test]
 fn garbage_and_floods_are_answered_or_closed_and_do_no_harm() {
     alone(|| {
-        let topology = Topology::new(1).unwrap();
-        let daemon = Daemon::new("abused").unwrap();
-        let declaration = Declaration::plain(&topology.hosts[0]);
-        declaration.apply(&daemon).unwrap();
-        daemon.wait_state("r", "primary", LIMIT).unwrap();
-        wait_router(&daemon, "its adverts", |it| !it["adverts"].is_null());
-        let pid = daemon.pid().unwrap();
-        let changes = happened(&daemon).len();
+        let asked = Asked::start("abused");
+        let daemon = &asked.daemon;
 
         let deep = [&b"["[..]; 100_000].concat();
         let deep = [&deep[..], b"\n"].concat();
@@ -94,39 +115,33 @@ fn garbage_and_floods_are_answered_or_closed_and_do_no_harm() {
             (&deep, "bad_input"),
             (&long, ""),
         ] {
-            let said = say(&daemon, bytes);
+            let said = say(daemon, bytes);
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
             assert!(said.contains(kind), "{shown:?}: {said:?}");
             assert!(!said.contains("\"ok\":true"), "{shown:?}: {said:?}");
         }
         // Those who go away before they are answered.
         for _ in 0..200 {
-            drop(connect(&daemon));
-            connect(&daemon).write_all(b"{\"op\":\"list\"}\n").unwrap();
+            drop(connect(daemon));
+            connect(daemon).write_all(b"{\"op\":\"list\"}\n").unwrap();
         }
         // Half a request, and then silence.
-        let mut half = connect(&daemon);
+        let mut half = connect(daemon);
         half.write_all(b"{\"op\":").unwrap();
         let said = answer(&half);
         assert!(said.contains("no complete request within"), "{said}");
-        check_unharmed(&daemon, pid, changes);
+        asked.check_unharmed();
     });
 }
 
 #[test]
 fn a_hundred_clients_beside_silent_ones_are_served() {
     alone(|| {
-        let topology = Topology::new(1).unwrap();
-        let daemon = Daemon::new("asked").unwrap();
-        Declaration::plain(&topology.hosts[0])
-            .apply(&daemon)
-            .unwrap();
-        daemon.wait_state("r", "primary", LIMIT).unwrap();
-        wait_router(&daemon, "its adverts", |it| !it["adverts"].is_null());
-        let (pid, changes) = (daemon.pid().unwrap(), happened(&daemon).len());
-        let silent: Vec<UnixStream> = (0..32).map(|_| connect(&daemon)).collect();
+        let asked = Asked::start("asked");
+        let daemon = &asked.daemon;
+        let silent: Vec<UnixStream> = (0..32).map(|_| connect(daemon)).collect();
         thread::scope(|scope| {
-            let one = |_| scope.spawn(|| say(&daemon, b"{\"op\":\"status\",\"id\":null}\n"));
+            let one = |_| scope.spawn(|| say(daemon, b"{\"op\":\"status\",\"id\":null}\n"));
             let clients: Vec<_> = (0..100).map(one).collect();
             for client in clients {
                 let said: Value = serde_json::from_str(&client.join().unwrap()).unwrap();
@@ -144,21 +159,15 @@ fn a_hundred_clients_beside_silent_ones_are_served() {
         for stream in &silent {
             assert!(answer(stream).contains("no complete request within"));
         }
-        check_unharmed(&daemon, pid, changes);
+        asked.check_unharmed();
     });
 }
 
 #[test]
 fn others_are_refused_whatever_they_ask_and_cannot_keep_root_out() {
     alone(|| {
-        let topology = Topology::new(1).unwrap();
-        let daemon = Daemon::new("refusing").unwrap();
-        Declaration::plain(&topology.hosts[0])
-            .apply(&daemon)
-            .unwrap();
-        daemon.wait_state("r", "primary", LIMIT).unwrap();
-        wait_router(&daemon, "its adverts", |it| !it["adverts"].is_null());
-        let (pid, changes) = (daemon.pid().unwrap(), happened(&daemon).len());
+        let asked = Asked::start("refusing");
+        let daemon = &asked.daemon;
         // Where nobody may run it, wherever it was built.
         let program = daemon.directory().join("keepfast");
         fs::copy(lab::binary::path(), &program).unwrap();
@@ -196,7 +205,7 @@ fn others_are_refused_whatever_they_ask_and_cannot_keep_root_out() {
         }
         daemon.ask(&["status"]).unwrap();
         assert!(!daemon.state().join("_drained").exists());
-        check_unharmed(&daemon, pid, changes);
+        asked.check_unharmed();
     });
 }
 
