@@ -129,7 +129,7 @@ pub enum Until {
 /// When each step was, nanoseconds of CLOCK_MONOTONIC; `None`: it was not seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Steps {
-    /// The old primary's last advert, a resignation included.
+    /// The old primary's last advert; of one that resigned, its first resignation.
     pub last_advert_ns: Option<Nanos>,
     /// Its host's last answer to a probe.
     pub last_answer_ns: Option<Nanos>,

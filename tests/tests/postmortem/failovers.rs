@@ -146,20 +146,17 @@ fn captured(
     // Of what is captured on all interfaces, 4 is what leaves.
     let sent = times("vrrp && sll.pkttype == 4 && vrrp.prio != 0")?;
     // Not what was injected, which bears no host's address.
-    let heard = times(&format!("vrrp && sll.src.eth == {}", mac(old)?))?;
+    let of_old = format!("vrrp && sll.src.eth == {}", mac(old)?);
+    let heard = times(&of_old)?;
+    // One that resigns may do so twice: its agent for it, and keepalived itself. The first counts.
+    let resigned = times(&format!("{of_old} && vrrp.prio == 0"))?;
     let announced = times("arp.isgratuitous && sll.pkttype == 4")?;
     let packets = times("icmp && sll.pkttype == 4 && (icmp.type == 0 || icmp.type == 8)")?;
     let first = *announced.first().context("no gratuitous ARP")?;
-    let within = |at: &&u64| **at <= took_over_ns;
+    let last = heard.iter().rev().find(|at| **at <= took_over_ns);
+    let last = resigned.first().or(last).context("nobody was heard")?;
     Ok([
-        (
-            "last_advert_ns",
-            *heard
-                .iter()
-                .rev()
-                .find(within)
-                .context("nobody was heard")?,
-        ),
+        ("last_advert_ns", *last),
         ("took_over_ns", *sent.first().context("no advert was sent")?),
         ("announced_ns", first),
         (
