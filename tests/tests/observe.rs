@@ -116,6 +116,25 @@ fn transition(event: &Event) -> Result<Transition> {
     })
 }
 
+/// A rival who is master because the master fell silent may be overdue from the first: its deadline
+/// is that of an advert from before its reign, and nobody could have told it then.
+fn begin_with_the_reign(transitions: &mut [Transition]) {
+    let mut reigns = BTreeMap::new();
+    for transition in transitions {
+        let router = (transition.ipv6, transition.vrid, transition.router);
+        match transition.kind {
+            Kind::LocalMaster | Kind::MasterChanged => {
+                reigns.insert(router, transition.time_ns);
+            }
+            Kind::LocalStalled | Kind::AdvertLate => {
+                let since = reigns.get(&router).copied().unwrap_or_default();
+                transition.time_ns = transition.time_ns.max(since);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Whether each router that the event names had sent, when it was last heard, the very advert
 /// that is told of it.
 fn check_parties(event: &Event, adverts: &[Advert], own: &[IpAddr]) -> Result<()> {
@@ -187,10 +206,11 @@ fn judge(network: Network, events: &[Event], until_ns: u64) -> Result<usize> {
                 && event.number("/monotonic_ns") <= Some(until_ns)
         })
         .partition(|event| KINDS.iter().any(|(name, _)| event.is(name)));
-    let transitions: Vec<_> = told
+    let mut transitions: Vec<_> = told
         .iter()
         .map(|event| transition(event))
         .collect::<Result<_>>()?;
+    begin_with_the_reign(&mut transitions);
     let mut kinds = BTreeMap::<_, usize>::new();
     for transition in &transitions {
         *kinds.entry(transition.kind).or_default() += 1;

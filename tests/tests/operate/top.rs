@@ -51,7 +51,8 @@ fn a_signal_and_ctrl_c_end_it_and_a_daemon_that_goes_is_told() {
                 Ok(signal) => top.signal(signal).unwrap(),
                 Err(_) => top.write(ending).unwrap(),
             }
-            assert!(top.wait_end().unwrap().success(), "{ending:?}");
+            let ended = top.wait_end().unwrap();
+            assert!(ended.success(), "{ending:?}: {ended}, {}", top.written());
             assert!(top.written().contains(LEAVES), "{ending:?}");
             assert!(top.is_cooked().unwrap(), "{ending:?}");
         }
