@@ -20,8 +20,18 @@ pub const HOLDINGS: &str = "HOLDINGS";
 pub const COUNTERS: &str = "COUNTERS";
 /// Name of the ring buffer of [`crate::event::Event`].
 pub const EVENTS: &str = "EVENTS";
-/// Name of the per-CPU array, of one element, that numbers the events.
+/// Name of the per-CPU array that numbers the events: how many were sent ([`SENT`]), and how
+/// far agents have come with them ([`READ`], [`TOLD_LOST`]).
 pub const SEQUENCE: &str = "SEQUENCE";
+
+/// Element of [`SEQUENCE`]: the number of this CPU's last event; written by the programs.
+pub const SENT: u32 = 0;
+/// Element of [`SEQUENCE`]: the number of the last event of this CPU that an agent has read
+/// and acted upon; written by the agent alone, for the one after it.
+pub const READ: u32 = 1;
+/// Element of [`SEQUENCE`]: how many lost events were told, in the first CPU's place; written
+/// by the agent alone, for the one after it.
+pub const TOLD_LOST: u32 = 2;
 
 /// Name of the ring buffer of [`crate::event::Event`] for the fast path: what concerns
 /// peers and [`GUARDED`] routers.
@@ -64,8 +74,8 @@ pub const TC_BOUNCE: &str = "tc_bounce";
 /// Name of the tc program that turns a frame round into the receive path of the
 /// interface that it is run for; run by the agent, never attached.
 pub const TC_INJECT: &str = "tc_inject";
-/// Name of the XDP program that the agent runs with a [`RouterKey`] for a frame, in
-/// place of a timer that the kernel refused; never attached.
+/// Name of the XDP program that the agent runs with a [`Rearm`] for a frame, in place of a
+/// timer that the kernel refused, or for one that calls an older program; never attached.
 pub const XDP_REARM: &str = "xdp_rearm";
 /// Name of the XDP program that does nothing; the benchmark's yardstick.
 pub const XDP_EMPTY: &str = "xdp_empty";
@@ -125,6 +135,25 @@ pub struct AddressKey {
     pub family: u32,
     /// The address, network byte order; IPv4 in the first four bytes.
     pub address: Address,
+}
+
+/// [`Rearm::what`]: a virtual router without a timer is looked at now.
+pub const REARM_REFUSED: u32 = 0;
+/// [`Rearm::what`]: the timer of a virtual router calls the program that this belongs to.
+pub const REARM_ROUTER: u32 = 1;
+/// [`Rearm::what`]: the timer of an address does.
+pub const REARM_HOLDING: u32 = 2;
+
+/// What [`XDP_REARM`] is to do.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Rearm {
+    /// The virtual router.
+    pub router: RouterKey,
+    /// The address.
+    pub address: AddressKey,
+    /// One of the `REARM_` constants.
+    pub what: u32,
 }
 
 /// What is counted, and where.

@@ -1,7 +1,7 @@
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use keepfast_common::counter::Counter;
 use keepfast_common::event::{Changes, Event, EventKind, Party};
-use keepfast_common::maps::RouterKey;
+use keepfast_common::maps::{RouterKey, SENT};
 
 use crate::blackbox;
 use crate::count::Place;
@@ -72,7 +72,7 @@ fn emit_one(subject: &Subject, changes: &Changes, kind: u8) {
     // One CPU runs one of our programs at a time, all of them with bottom halves
     // disabled, so its count needs no atomic operation, and its records enter
     // the ring in the order of their numbers.
-    let Some(count) = SEQUENCE.get_ptr_mut(0) else {
+    let Some(count) = SEQUENCE.get_ptr_mut(SENT) else {
         return;
     };
     // SAFETY: this CPU's own element.

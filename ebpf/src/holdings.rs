@@ -137,6 +137,23 @@ unsafe extern "C" fn expired(_map: *mut c_void, key: *mut c_void, _slot: *mut c_
     0
 }
 
+/// As `routers::renew`, for an address.
+#[inline(always)]
+pub(crate) fn renew(key: &AddressKey) {
+    let Some(slot) = HOLDINGS.get_ptr_mut(key) else {
+        return;
+    };
+    // SAFETY: the element lives as long as this program runs.
+    let due = unsafe { (*slot).armed_ns };
+    if due != 0 {
+        let place = Place {
+            netns: key.netns,
+            ifindex: key.ifindex,
+        };
+        arm(&place, slot, due);
+    }
+}
+
 /// As `routers::step`, for an address.
 #[inline(always)]
 fn step(slot: *mut HoldingSlot, step: impl FnOnce(&mut Holding)) -> u64 {

@@ -3,16 +3,15 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use keepfast_common::digest::digest;
-use keepfast_common::maps::{BOUNCE_TC, BOUNCE_XDP};
-use keepfast_common::wire::Subject;
+use keepfast_common::maps::{BOUNCE_TC, BOUNCE_XDP, REARM_HOLDING, REARM_ROUTER, Rearm};
+use keepfast_common::wire::{Frame as _, Subject};
 
 use crate::blackbox;
 use crate::frame::{TcFrame, XdpFrame};
 use crate::maps::scratch;
 use crate::observe::{leaving, received, received_probe};
 use crate::probes::Fate;
-use crate::routers::rearm;
-use crate::turn;
+use crate::{holdings, routers, turn};
 
 /// What an interface receives.
 #[xdp]
@@ -81,10 +80,19 @@ pub(crate) fn tc_inject(ctx: TcContext) -> i32 {
     turn::inject(&ctx)
 }
 
-/// Stands in for a timer that the kernel refused; run by the agent, never attached.
+/// Stands in for a timer that the kernel refused, or takes one over from an older program;
+/// run by the agent, never attached.
 #[xdp]
 pub(crate) fn xdp_rearm(ctx: XdpContext) -> u32 {
-    rearm(&XdpFrame(&ctx));
+    let frame = XdpFrame(&ctx);
+    if let Some(wish) = frame.read::<{ size_of::<Rearm>() }>(0) {
+        let wish: Rearm = bytemuck::cast(wish);
+        match wish.what {
+            REARM_ROUTER => routers::renew(&wish.router),
+            REARM_HOLDING => holdings::renew(&wish.address),
+            _ => routers::rearm(&wish.router),
+        }
+    }
     XDP_PASS
 }
 

@@ -162,7 +162,7 @@ pub(crate) static EXITS: HashMap<LinkKey, Exit, 16384, { BPF_F_NO_PREALLOC as us
 pub(crate) static AWAITED: Array<u64, 1> = Array::new();
 
 #[btf_map]
-pub(crate) static SEQUENCE: PerCpuArray<u64, 1> = PerCpuArray::new();
+pub(crate) static SEQUENCE: PerCpuArray<u64, 3> = PerCpuArray::new();
 
 /// What would not fit on the stack of 512 bytes.
 ///

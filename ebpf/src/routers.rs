@@ -102,20 +102,34 @@ pub(crate) fn rejected(place: &Place, scratch: &mut Scratch) {
     emit(&subject(&key, now, *reject as u8), changes);
 }
 
-/// Does what the timer of the virtual router whose key `frame` begins with would
-/// have done, if the kernel has refused it a timer; and tries for one again.
+/// Does what the timer of a virtual router would have done, if the kernel has refused it
+/// one; and tries for one again.
 #[inline(always)]
-pub(crate) fn rearm<F: Frame>(frame: &F) {
-    let Some(key) = frame.read::<{ size_of::<RouterKey>() }>(0) else {
-        return;
-    };
-    let key: RouterKey = bytemuck::cast(key);
+pub(crate) fn rearm(key: &RouterKey) {
     let Some(slot) = VIRTUAL_ROUTERS.get_ptr_mut(key) else {
         return;
     };
     // SAFETY: the element lives as long as this program runs.
     if unsafe { (*slot).armed_ns } == 0 {
-        pass_time(&key, slot);
+        pass_time(key, slot);
+    }
+}
+
+/// Has the timer of a virtual router call this program from now on: until then it keeps the
+/// one that armed it.
+#[inline(always)]
+pub(crate) fn renew(key: &RouterKey) {
+    let Some(slot) = VIRTUAL_ROUTERS.get_ptr_mut(key) else {
+        return;
+    };
+    // SAFETY: the element lives as long as this program runs.
+    let due = unsafe { (*slot).armed_ns };
+    if due != 0 {
+        let place = Place {
+            netns: key.netns,
+            ifindex: key.ifindex,
+        };
+        arm(&place, slot, due);
     }
 }
 

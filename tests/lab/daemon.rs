@@ -398,6 +398,18 @@ impl Daemon {
         process.stop(Signal::SIGTERM)
     }
 
+    /// It has ended by itself, and may have left its pins.
+    ///
+    /// # Errors
+    /// When it runs still, or ended with an error.
+    pub fn gone(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the daemon does not run")?;
+        self.killed.push(process.pid());
+        let status = process.wait_end()?;
+        ensure!(status.success(), "the daemon ended: {status}");
+        Ok(())
+    }
+
     /// Ends it and starts it again.
     ///
     /// # Errors

@@ -165,6 +165,13 @@ impl FastPath {
     }
 }
 
+impl FastPath {
+    /// Ends it for an agent that goes on in its place: sessions stay in the kernel's maps.
+    pub fn make_room(self) {
+        self.order(Order::MakeRoom);
+    }
+}
+
 impl Drop for FastPath {
     fn drop(&mut self) {
         self.order(Order::End);

@@ -25,6 +25,8 @@ pub enum Order {
     HandOver(RouterId),
     /// Take back what was raised or leased, and end.
     End,
+    /// The same, but what is known of peers stays for the agent after this one.
+    MakeRoom,
 }
 
 /// A router to guard. Not to be shown: it may hold a password.

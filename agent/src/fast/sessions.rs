@@ -19,11 +19,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
 
 use anyhow::Result;
-use keepfast_common::session::{Judgement, PHASE_DOWN, PHASE_SILENT, PHASE_SUSPECT};
+use keepfast_common::session::{Judgement, PHASE_DOWN, PHASE_SILENT, PHASE_SUSPECT, Session};
 
 use crate::config::RouterId;
 use crate::engine::Nanos;
-use crate::kernel::FastKernel;
+use crate::kernel::{FastKernel, Heritage};
 
 use super::budget::Budget;
 use super::home::Home;
@@ -67,9 +67,35 @@ pub(super) struct Sessions {
     /// Keyed by the system's randomness: what it makes of a number nobody can guess.
     secret: RandomState,
     nonces: u64,
+    /// Those of an agent before this one.
+    before: BTreeMap<PeerKey, Session>,
+    /// They are left to the agent after this one.
+    stay: bool,
 }
 
 impl Sessions {
+    /// After those of an agent before this one.
+    pub(super) fn after(heritage: Heritage) -> Self {
+        let before = heritage.sessions.into_iter().map(|(link, session)| {
+            let key = PeerKey {
+                netns: link.netns,
+                ifindex: link.ifindex,
+                mac: session.peer,
+            };
+            (key, session)
+        });
+        Self {
+            last_number: heritage.last_number,
+            before: before.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What is known of peers stays in the kernel's maps from now on.
+    pub(super) const fn stay(&mut self) {
+        self.stay = true;
+    }
+
     /// When the next probe is to leave.
     pub(super) fn deadline(&self) -> Option<Nanos> {
         self.due.first().map(|(due, _)| due)
@@ -174,7 +200,9 @@ impl Sessions {
         self.due.remove(*key);
         self.by_number.remove(&peer.number);
         self.share_budget();
-        kernel.end_session(peer.number)?;
+        if !self.stay {
+            kernel.end_session(peer.number)?;
+        }
         // It may have been the last that kept it.
         match peer.leader {
             Some(leader) if self.is_left(&leader) => self.end(&leader, kernel),
@@ -244,6 +272,9 @@ impl Sessions {
                 suspect_after: (multiplier / 3).saturating_sub(1),
                 reserved: [0; 6],
             };
+            if let Some(session) = self.before.remove(&key).filter(|_| peer.judged.is_none()) {
+                kernel.resume(peer.number, session)?;
+            }
             if peer.judged != Some(judgement) {
                 kernel.judge(peer.number, &judgement)?;
                 peer.judged = Some(judgement);

@@ -86,7 +86,9 @@ impl Thread {
         report: Report,
         turns: Arc<AtomicU64>,
     ) -> Result<Self> {
+        let mut kernel = kernel;
         let clock = Clock::new(kernel.ring_fd(), &bell)?;
+        let sessions = Sessions::after(kernel.inherit(monotonic_ns()?)?);
         Ok(Self {
             kernel,
             marks,
@@ -100,7 +102,7 @@ impl Thread {
             routers: BTreeMap::new(),
             by_key: HashMap::new(),
             due: BTreeSet::new(),
-            sessions: Sessions::default(),
+            sessions,
             review_at: 0,
             looked_at: None,
             lateness: Lateness::default(),
@@ -221,7 +223,10 @@ impl Thread {
                 self.choose_peer(&id, now)
             }
             Order::HandOver(id) => self.happened(&id, Event::HandOver),
-            Order::End => {
+            Order::End | Order::MakeRoom => {
+                if matches!(order, Order::MakeRoom) {
+                    self.sessions.stay();
+                }
                 self.ends = true;
                 let ids: Vec<RouterId> = self.routers.keys().cloned().collect();
                 ids.iter().try_for_each(|id| self.forget(id))

@@ -2,16 +2,18 @@
 //!
 //! Ingress: native XDP, else generic XDP, else tc. XDP is not tried where
 //! somebody else's program is: it would be in the way, or replaced. Egress: tc.
-//! tc by TCX (Linux 6.6), else by a filter of the clsact qdisc. Links are pinned,
-//! so that bpftool shows whose they are.
+//! tc by TCX (Linux 6.6), else by a filter of the clsact qdisc. Links are pinned, so that
+//! bpftool shows whose they are, and an agent to come finds them: it replaces the program
+//! of a link, or of a filter, at once, and no frame meets none.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use aya::programs::links::{FdLink, LinkOrder};
 use aya::programs::tc::{
-    NlOptions, SchedClassifierLink, TcAttachOptions, TcAttachType, qdisc_add_clsact,
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcAttachType, TcHandle, qdisc_add_clsact,
 };
 use aya::programs::xdp::XdpLink;
 use aya::programs::{XdpMode, links::PinnedLink};
@@ -88,19 +90,22 @@ impl Attachment {
 #[derive(Debug)]
 enum Held {
     /// A BPF link with its pin.
-    Pinned {
-        _link: Option<PinnedLink>,
-        path: PathBuf,
-    },
+    Pinned { _link: FdLink, path: PathBuf },
     /// A BPF link without a pin.
     Link { _link: FdLink },
-    /// A filter.
-    Filter { _link: SchedClassifierLink },
+    /// A filter, with a note of which it is where links are pinned.
+    Filter {
+        _link: SchedClassifierLink,
+        note: Option<PathBuf>,
+    },
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Self::Pinned { path, .. } = self
+        if let Self::Pinned { path, .. }
+        | Self::Filter {
+            note: Some(path), ..
+        } = self
             && let Err(error) = std::fs::remove_file(&*path)
         {
             debug!("remove {}: {error}", path.display());
@@ -201,20 +206,26 @@ impl Kernel {
         pin: Option<PathBuf>,
         fallbacks: &mut Vec<String>,
     ) -> Result<(Hook, Held)> {
+        let modes = [
+            (Hook::NativeXdp, XdpMode::Driver, pin.clone()),
+            (Hook::GenericXdp, XdpMode::Skb, beside(&pin, "generic")),
+        ];
+        for (hook, _, pin) in &modes {
+            if let Some(held) = self.take_over_xdp(pin.as_deref()) {
+                return Ok((*hook, held));
+            }
+        }
         if let Some(id) = interface.xdp_program {
             fallbacks.push(format!("XDP is taken by another program (id {id})"));
         } else {
-            for (hook, mode) in [
-                (Hook::NativeXdp, XdpMode::Driver),
-                (Hook::GenericXdp, XdpMode::Skb),
-            ] {
-                match self.attach_xdp(interface, mode, pin.clone()) {
+            for (hook, mode, pin) in modes {
+                match self.attach_xdp(interface, mode, pin) {
                     Ok(held) => return Ok((hook, held)),
                     Err(error) => fallbacks.push(format!("{hook}: {error:#}")),
                 }
             }
         }
-        self.attach_tc(interface, names::TC_INGRESS, pin, fallbacks)
+        self.attach_tc(interface, names::TC_INGRESS, beside(&pin, "tc"), fallbacks)
             .with_context(|| format!("attach to what {} receives", interface.name))
     }
 
@@ -237,6 +248,63 @@ impl Kernel {
         )
     }
 
+    /// Has a link that an agent before this one has left run this one's program; `None`
+    /// where there is none that still is on an interface.
+    fn take_over_xdp(&mut self, pin: Option<&Path>) -> Option<Held> {
+        take_over(pin, |link| {
+            let link = XdpLink::try_from(link)?;
+            let program = self.xdp()?;
+            let id = program.attach_to_link(link)?;
+            Ok(FdLink::try_from(program.take_link(id)?)?)
+        })
+    }
+
+    fn take_over_tcx(&mut self, name: &str, pin: Option<&Path>) -> Option<Held> {
+        take_over(pin, |link| {
+            let link = SchedClassifierLink::try_from(link)?;
+            let program = self.tc(name)?;
+            let id = program.attach_to_link(link)?;
+            Ok(FdLink::try_from(program.take_link(id)?)?)
+        })
+    }
+
+    /// As [`Self::take_over_tcx`], of a filter that is noted at `note`.
+    fn take_over_filter(
+        &mut self,
+        interface: &Interface,
+        name: &str,
+        note: Option<PathBuf>,
+    ) -> Option<Held> {
+        let path = note.clone()?;
+        let which = std::fs::read_link(&path).ok()?;
+        let replaced = which
+            .to_str()
+            .and_then(|which| which.split_once(':'))
+            .context("it is not a filter's number")
+            .and_then(|(priority, handle)| {
+                let handle = TcHandle::from(handle.parse::<u32>()?);
+                let direction = direction(name);
+                let old = SchedClassifierLink::attached(
+                    &interface.name,
+                    direction,
+                    priority.parse()?,
+                    handle,
+                    None,
+                )?;
+                let program = self.tc(name)?;
+                let id = program.attach_to_link(old)?;
+                Ok(program.take_link(id)?)
+            });
+        match replaced {
+            Ok(link) => Some(Held::Filter { _link: link, note }),
+            Err(error) => {
+                debug!("take over {}: {error:#}", path.display());
+                _ = std::fs::remove_file(&path);
+                None
+            }
+        }
+    }
+
     fn attach_tc(
         &mut self,
         interface: &Interface,
@@ -244,11 +312,14 @@ impl Kernel {
         pin: Option<PathBuf>,
         fallbacks: &mut Vec<String>,
     ) -> Result<(Hook, Held)> {
-        let direction = if name == names::TC_EGRESS {
-            TcAttachType::Egress
-        } else {
-            TcAttachType::Ingress
-        };
+        let note = beside(&pin, "filter");
+        if let Some(held) = self.take_over_tcx(name, pin.as_deref()) {
+            return Ok((Hook::Tcx, held));
+        }
+        if let Some(held) = self.take_over_filter(interface, name, note.clone()) {
+            return Ok((Hook::Clsact, held));
+        }
+        let direction = direction(name);
         let program = self.tc(name)?;
         let order = TcAttachOptions::TcxOrder(LinkOrder::default());
         match program.attach_with_options(&interface.name, direction, order) {
@@ -270,12 +341,47 @@ impl Kernel {
                     Err(qdisc) => error.context(format!("add the clsact qdisc: {qdisc}")),
                 }
             })?;
-        Ok((
-            Hook::Clsact,
-            Held::Filter {
-                _link: program.take_link(id)?,
-            },
-        ))
+        let link = program.take_link(id)?;
+        if let Some(note) = &note {
+            let which = format!("{}:{}", link.priority()?, u32::from(link.handle()?));
+            symlink(which, note).with_context(|| format!("note {}", note.display()))?;
+        }
+        Ok((Hook::Clsact, Held::Filter { _link: link, note }))
+    }
+}
+
+fn direction(name: &str) -> TcAttachType {
+    if name == names::TC_EGRESS {
+        TcAttachType::Egress
+    } else {
+        TcAttachType::Ingress
+    }
+}
+
+/// A pin beside another one.
+fn beside(pin: &Option<PathBuf>, what: &str) -> Option<PathBuf> {
+    let pin = pin.as_ref()?;
+    let name = pin.file_name()?.to_str()?;
+    Some(pin.with_file_name(format!("{name}-{what}")))
+}
+
+/// Takes over the link that is pinned at `pin` by `replace`; what cannot be is let go.
+fn take_over(pin: Option<&Path>, replace: impl FnOnce(FdLink) -> Result<FdLink>) -> Option<Held> {
+    let path = pin.filter(|path| path.exists())?;
+    let replaced = PinnedLink::from_pin(path)
+        .map_err(anyhow::Error::new)
+        .and_then(|pinned| replace(pinned.into()));
+    match replaced {
+        Ok(link) => Some(Held::Pinned {
+            _link: link,
+            path: path.to_owned(),
+        }),
+        Err(error) => {
+            // Of an interface that is gone, say, whose index another one has now.
+            debug!("take over {}: {error:#}", path.display());
+            _ = std::fs::remove_file(path);
+            None
+        }
     }
 }
 
@@ -287,7 +393,7 @@ fn hold(link: FdLink, pin: Option<PathBuf>) -> Result<Held> {
                 .pin(&path)
                 .with_context(|| format!("pin {}", path.display()))?;
             Held::Pinned {
-                _link: Some(pinned),
+                _link: pinned.into(),
                 path,
             }
         }

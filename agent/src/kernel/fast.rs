@@ -10,16 +10,29 @@ use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use keepfast_common::event::Event;
 use keepfast_common::heirs::Heirs;
 use keepfast_common::maps::{
-    self as names, AddressKey, HeirsSlot, HoldingSlot, RouterKey, RouterSlot, SessionSlot,
+    self as names, AddressKey, HeirsSlot, HoldingSlot, LinkKey, RouterKey, RouterSlot, SessionSlot,
 };
 use keepfast_common::neighbour::Holding;
-use keepfast_common::session::{Judgement, Session};
+use keepfast_common::session::{Judgement, PHASE_LEARNING, PHASE_SUSPECT, PHASE_UP, Session};
 use keepfast_common::track::VirtualRouter;
 
 use super::Wire;
 
 /// Where `ifindex` is in the context of a tc program (`struct __sk_buff`).
 const CONTEXT_IFINDEX: usize = 40;
+
+/// For how long what a session has learnt is good for the agent after the one that had it,
+/// nanoseconds.
+const LEARNT_NS: u64 = 10_000_000_000;
+
+/// The sessions of an agent before this one.
+#[derive(Debug, Default)]
+pub struct Heritage {
+    /// Each with where it is probed and how it is.
+    pub sessions: Vec<(LinkKey, Session)>,
+    /// The highest number that was used.
+    pub last_number: u32,
+}
 
 /// What the fast path's thread has of the kernel programs.
 pub struct FastKernel {
@@ -133,6 +146,50 @@ impl FastKernel {
             .with_context(|| format!("write map {}", names::JUDGEMENTS))
     }
 
+    /// Takes the sessions that an agent before this one has left, and ends them: those that
+    /// were up until lately, and of them what is worth knowing.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn inherit(&mut self, now: u64) -> Result<Heritage> {
+        let mut heritage = Heritage::default();
+        let mut numbers = Vec::new();
+        for element in self.judgements.iter() {
+            let (number, Wire(judgement)) =
+                element.with_context(|| format!("read map {}", names::JUDGEMENTS))?;
+            numbers.push(number);
+            heritage.last_number = heritage.last_number.max(number);
+            let link = LinkKey {
+                netns: judgement.netns,
+                ifindex: judgement.ifindex,
+            };
+            let session = self.session(number)?;
+            heritage
+                .sessions
+                .extend(session.and_then(|it| Some((link, resumed(it, now)?))));
+        }
+        for number in numbers {
+            self.end_session(number)?;
+        }
+        Ok(heritage)
+    }
+
+    /// Has a session go on under another number; before its first probe.
+    ///
+    /// # Errors
+    ///
+    /// The map is full.
+    pub fn resume(&mut self, number: u32, session: Session) -> Result<()> {
+        let slot = SessionSlot {
+            state: session,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        self.sessions
+            .insert(number, Wire(slot), 0)
+            .with_context(|| format!("write map {}", names::SESSIONS))
+    }
+
     /// Ends a session.
     ///
     /// # Errors
@@ -173,6 +230,24 @@ impl FastKernel {
     }
 }
 
+/// A session as it goes on after a pause. Nothing that was out before it counts, and its
+/// silence means nothing until one more probe is answered: the peer may have changed.
+fn resumed(session: Session, now: u64) -> Option<Session> {
+    let learnt = matches!(session.phase, PHASE_LEARNING | PHASE_UP | PHASE_SUSPECT);
+    if !learnt || now > session.answered_ns.saturating_add(LEARNT_NS) {
+        return None;
+    }
+    Some(Session {
+        phase: PHASE_LEARNING,
+        unanswered: 0,
+        first_ns: 0,
+        due_ns: 0,
+        sent_ns: 0,
+        slots: Session::UNKNOWN.slots,
+        ..session
+    })
+}
+
 /// A handle of its own to a map.
 pub(super) fn own<M: TryFrom<Map, Error = MapError>>(ebpf: &Ebpf, name: &str) -> Result<M> {
     let map = ebpf.map(name).with_context(|| format!("find map {name}"))?;
@@ -195,5 +270,60 @@ pub(super) fn there<T>(found: Result<T, MapError>, name: &str) -> Result<Option<
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),
         Err(error) => Err(error).with_context(|| format!("read map {name}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keepfast_common::session::PHASE_SILENT;
+    use keepfast_common::wire::probe::Probe;
+
+    use super::*;
+
+    const NOW: u64 = 100_000_000_000;
+
+    fn up() -> Session {
+        Session {
+            phase: PHASE_UP,
+            since_ns: 1,
+            answered_ns: NOW - 1_000_000,
+            unanswered: 2,
+            ..Session::UNKNOWN
+        }
+    }
+
+    #[test]
+    fn what_goes_on_needs_one_more_answer() {
+        let rules = Judgement {
+            interval_ns: 1_000_000,
+            learn_ns: 1_000_000_000,
+            multiplier: 3,
+            suspect_after: 1,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        let mut silent = resumed(up(), NOW).unwrap();
+        for number in 1..20 {
+            let at = NOW + u64::from(number) * rules.interval_ns;
+            let probe = Probe {
+                sequence: number,
+                ..Probe::UNREAD
+            };
+            silent.sent(&rules, &probe, at);
+            assert_eq!(silent.expire(&rules, at), 0, "a peer that never answered");
+        }
+        let mut session = resumed(up(), NOW).unwrap();
+        session.sent(&rules, &Probe::UNREAD, NOW);
+        session.answered(&rules, &Probe::UNREAD, NOW + 1).unwrap();
+        assert_eq!(session.phase, PHASE_UP);
+    }
+
+    #[test]
+    fn what_was_learnt_long_ago_is_learnt_again() {
+        assert!(resumed(up(), NOW + LEARNT_NS).is_none());
+        let silent = Session {
+            phase: PHASE_SILENT,
+            ..up()
+        };
+        assert!(resumed(silent, NOW).is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use keepfast_common::counter::Counter;
 use keepfast_common::maps::{
     self as names, AddressKey, Agent, Count, CounterKey, Guarded, HoldingSlot, Link, LinkKey,
@@ -25,6 +25,7 @@ pub struct Maps {
     guarded: HashMap<MapData, Wire<RouterKey>, Wire<Guarded>>,
     links: HashMap<MapData, Wire<LinkKey>, Wire<Link>>,
     agent: Array<MapData, Wire<Agent>>,
+    sequence: PerCpuArray<MapData, u64>,
     black_boxes: BlackBoxes,
 }
 
@@ -38,6 +39,7 @@ impl Maps {
             guarded: open(ebpf, names::GUARDED)?,
             links: open(ebpf, names::LINKS)?,
             agent: open(ebpf, names::AGENT)?,
+            sequence: open(ebpf, names::SEQUENCE)?,
             black_boxes: BlackBoxes::take(ebpf)?,
         })
     }
@@ -110,6 +112,19 @@ impl Maps {
             Err(MapError::KeyNotFound) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("read map {}", names::HOLDINGS)),
         }
+    }
+
+    /// The addresses of which it is known who holds them.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn held(&self) -> Result<Vec<AddressKey>> {
+        self.holdings
+            .keys()
+            .map(|key| key.map(|key| key.0))
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("read map {}", names::HOLDINGS))
     }
 
     /// Watches an address, or watches it for other reasons than before.
@@ -201,6 +216,53 @@ impl Maps {
         self.agent
             .set(0, Wire(agent), 0)
             .with_context(|| format!("write map {}", names::AGENT))
+    }
+
+    /// What an agent before this one has said of itself; all zero where there was none.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn introduced(&self) -> Result<Agent> {
+        let agent = self.agent.get(&0, 0);
+        Ok(agent
+            .with_context(|| format!("read map {}", names::AGENT))?
+            .0)
+    }
+
+    /// How far agents have come with the events: the number of the last one of each CPU, and
+    /// how many lost ones were told.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn progress(&self) -> Result<(Vec<u64>, u64)> {
+        let read = |element| {
+            self.sequence
+                .get(&element, 0)
+                .with_context(|| format!("read map {}", names::SEQUENCE))
+        };
+        let lost = read(names::TOLD_LOST)?.first().copied();
+        Ok((read(names::READ)?.to_vec(), lost.unwrap_or(0)))
+    }
+
+    /// Notes how far this agent has come, for the one after it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn note_progress(&mut self, read: Vec<u64>, told_lost: u64) -> Result<()> {
+        let mut lost = vec![0; read.len()];
+        if let Some(first) = lost.first_mut() {
+            *first = told_lost;
+        }
+        for (element, values) in [(names::READ, read), (names::TOLD_LOST, lost)] {
+            let values = PerCpuValues::try_from(values).context("note as many as CPUs")?;
+            self.sequence
+                .set(element, values, 0)
+                .with_context(|| format!("write map {}", names::SEQUENCE))?;
+        }
+        Ok(())
     }
 
     /// Every counter that is not zero: namespace's inode number, interface index,

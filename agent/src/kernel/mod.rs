@@ -8,17 +8,19 @@ mod debug;
 mod fast;
 mod maps;
 mod pins;
+mod programs;
 mod reader;
 mod ring;
+mod schema;
 mod wire;
 
 pub use attach::{Attachment, Hook};
 pub use blackbox::{BlackBoxes, Boxes, pinned_boxes};
 pub use btf::netns_offsets;
 pub use debug::DebugLines;
-pub use fast::FastKernel;
+pub use fast::{FastKernel, Heritage};
 pub use maps::Maps;
-pub use pins::{PinDirectory, ROOT as PIN_ROOT};
+pub use pins::{Claim, PinDirectory, ROOT as PIN_ROOT};
 pub use reader::Reader;
 pub use ring::{Events, Loss};
 pub use wire::{Wire, address};
@@ -27,14 +29,16 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{
-    ProgramError, ProgramType, SchedClassifier, TestRun as _, TestRunOptions, Xdp,
-};
+use aya::programs::{ProgramType, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use keepfast_common::maps as names;
-use keepfast_common::maps::{NetnsOffsets, RouterKey};
-use tracing::{debug, warn};
+use keepfast_common::maps::{
+    NetnsOffsets, REARM_HOLDING, REARM_REFUSED, REARM_ROUTER, Rearm, RouterKey,
+};
+use tracing::warn;
+
+use programs::Programs;
 
 /// The programs, as `cargo xtask build-ebpf` made them.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/keepfast.bpf.o");
@@ -45,9 +49,6 @@ const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 /// How long the programs stay after it was said that they are about to go: peers ask
 /// several times in it.
 pub const LEAVE: std::time::Duration = std::time::Duration::from_millis(50);
-
-/// How often the kernel is asked to load a program.
-const LOAD_TRIES: u32 = 5;
 
 /// How the programs are loaded.
 #[derive(Debug, Clone, Default)]
@@ -62,9 +63,22 @@ pub struct LoadOptions {
     pub ring_bytes: Option<u32>,
 }
 
+impl LoadOptions {
+    /// The layout of the maps that are made with these options: agents of the same one can
+    /// share them.
+    ///
+    /// # Errors
+    ///
+    /// The object is damaged.
+    pub fn schema(&self) -> Result<u64> {
+        let sizes = format!("{:?} {:?}", self.capacity, self.ring_bytes);
+        schema::schema(OBJECT, &names::PINNED, &sizes)
+    }
+}
+
 /// The loaded programs, their maps, and whether they can tell namespaces apart.
 pub struct Kernel {
-    ebpf: Ebpf,
+    programs: Programs,
     maps: Maps,
     fast: Option<FastKernel>,
     reader: Arc<Reader>,
@@ -106,29 +120,27 @@ impl Kernel {
         if let Some(bytes) = options.ring_bytes {
             loader.map_max_entries(names::EVENTS, bytes);
         }
-        let mut ebpf = loader
+        if let Some(pins) = pins {
+            for name in names::PINNED {
+                loader.map_pin_path(name, pins.path().join(name));
+            }
+        }
+        let ebpf = loader
             .load(OBJECT)
             .context("load the kernel programs' maps")?;
-        for name in [names::XDP_INGRESS, names::XDP_REARM] {
-            load_program(|| xdp(&mut ebpf, name)?.load().map_err(Into::into))?;
-        }
-        for name in [
-            names::TC_INGRESS,
-            names::TC_EGRESS,
-            names::TC_BOUNCE,
-            names::TC_INJECT,
-        ] {
-            load_program(|| tc(&mut ebpf, name)?.load().map_err(Into::into))?;
-        }
-        debug!("kernel programs loaded");
         if let Some(pins) = pins {
-            pin_maps(&ebpf, pins)?;
+            pins.complete(options.schema()?)?;
         }
-        let fast = FastKernel::take(&mut ebpf)?;
-        let reader = Reader::take(&ebpf)?;
-        let maps = Maps::take(&mut ebpf)?;
+        // Programs that send debug lines send them to the agent that loaded them.
+        let kept = pins.filter(|_| !options.debug);
+        let kind = schema::digest(OBJECT) ^ schema::digest(bytemuck::bytes_of(&offsets.0));
+        let mut programs = Programs::load(ebpf, kept.map(|pins| (pins, kind)))?;
+        let ebpf = &mut programs.ebpf;
+        let fast = FastKernel::take(ebpf)?;
+        let reader = Reader::take(ebpf)?;
+        let maps = Maps::take(ebpf)?;
         Ok(Self {
-            ebpf,
+            programs,
             maps,
             fast: Some(fast),
             reader: Arc::new(reader),
@@ -154,7 +166,7 @@ impl Kernel {
 
     /// The loaded object, for what has no method here.
     pub const fn ebpf(&mut self) -> &mut Ebpf {
-        &mut self.ebpf
+        &mut self.programs.ebpf
     }
 
     /// Takes the stream of events; there is one.
@@ -164,11 +176,13 @@ impl Kernel {
     /// It was taken before.
     pub fn take_events(&mut self) -> Result<Events> {
         let map = self
+            .programs
             .ebpf
             .take_map(names::EVENTS)
             .context("take the ring buffer of events")?;
         let ring: RingBuf<MapData> = map.try_into().context("open the ring buffer of events")?;
-        Events::new(ring)
+        let (read, _) = self.maps.progress()?;
+        Events::new(ring, &read)
     }
 
     /// Takes what the fast path's thread needs; there is one.
@@ -186,7 +200,7 @@ impl Kernel {
     ///
     /// It was taken before, or no runtime is there to wait for it.
     pub fn take_debug_lines(&mut self) -> Result<DebugLines> {
-        DebugLines::take(&mut self.ebpf)
+        DebugLines::take(&mut self.programs.ebpf)
     }
 
     /// Stands in for the timers that the kernel refused: what is due is told, and
@@ -212,24 +226,57 @@ impl Kernel {
     ///
     /// As [`Self::rearm`].
     pub fn rearm_one(&mut self, key: &RouterKey) -> Result<()> {
-        // The shortest frame that a test run takes; the key is what counts.
+        self.run_rearm(&Rearm {
+            router: *key,
+            what: REARM_REFUSED,
+            ..bytemuck::Zeroable::zeroed()
+        })
+    }
+
+    /// Has the timers that an agent before this one has left call this one's programs: until
+    /// then they keep that one's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::rearm`].
+    pub fn renew_timers(&mut self) -> Result<()> {
+        for (router, _) in self.maps.routers()? {
+            self.run_rearm(&Rearm {
+                router,
+                what: REARM_ROUTER,
+                ..bytemuck::Zeroable::zeroed()
+            })?;
+        }
+        for address in self.maps.held()? {
+            self.run_rearm(&Rearm {
+                address,
+                what: REARM_HOLDING,
+                ..bytemuck::Zeroable::zeroed()
+            })?;
+        }
+        Ok(())
+    }
+
+    fn run_rearm(&mut self, wish: &Rearm) -> Result<()> {
+        // The shortest frame that a test run takes; the wish is what counts.
         let mut frame = [0; 64];
-        let key = bytemuck::bytes_of(key);
-        frame[..key.len()].copy_from_slice(key);
+        let wish = bytemuck::bytes_of(wish);
+        frame[..wish.len()].copy_from_slice(wish);
         let mut options = TestRunOptions::new();
         options.data_in = Some(&frame);
-        xdp(&mut self.ebpf, names::XDP_REARM)?
+        self.programs
+            .xdp(names::XDP_REARM)?
             .test_run(options)
             .context("stand in for a timer")?;
         Ok(())
     }
 
     fn xdp(&mut self) -> Result<&mut Xdp> {
-        xdp(&mut self.ebpf, names::XDP_INGRESS)
+        self.programs.xdp(names::XDP_INGRESS)
     }
 
     fn tc(&mut self, name: &str) -> Result<&mut SchedClassifier> {
-        tc(&mut self.ebpf, name)
+        self.programs.tc(name)
     }
 }
 
@@ -249,71 +296,4 @@ fn offsets_or_none() -> NetnsOffsets {
             ..bytemuck::Zeroable::zeroed()
         }
     })
-}
-
-/// Pins every map that has a meaning for an operator under its name.
-fn pin_maps(ebpf: &Ebpf, directory: &PinDirectory) -> Result<()> {
-    for name in names::PINNED {
-        let map = ebpf.map(name).with_context(|| format!("find map {name}"))?;
-        let path = directory.path().join(name);
-        map.pin(&path)
-            .with_context(|| format!("pin {}", path.display()))?;
-    }
-    Ok(())
-}
-
-fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
-    let program = ebpf
-        .program_mut(name)
-        .with_context(|| format!("find program {name}"))?;
-    program
-        .try_into()
-        .with_context(|| format!("find XDP program {name}"))
-}
-
-fn tc<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
-    let program = ebpf
-        .program_mut(name)
-        .with_context(|| format!("find program {name}"))?;
-    program
-        .try_into()
-        .with_context(|| format!("find tc program {name}"))
-}
-
-/// Loads a program; again where the kernel was interrupted while it verified.
-fn load_program(mut load: impl FnMut() -> Result<()>) -> Result<()> {
-    for _ in 1..LOAD_TRIES {
-        match load() {
-            Err(error) if is_interrupted(&error) => {}
-            outcome => return outcome.map_err(refused),
-        }
-    }
-    load().map_err(refused)
-}
-
-fn is_interrupted(error: &anyhow::Error) -> bool {
-    matches!(
-        error.downcast_ref(),
-        Some(ProgramError::LoadError { io_error, .. })
-            if io_error.kind() == std::io::ErrorKind::WouldBlock
-    )
-}
-
-/// The verifier's log is for the debug level; its last lines say what is wrong.
-fn refused(error: anyhow::Error) -> anyhow::Error {
-    let error = match error.downcast() {
-        Ok(ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        }) => {
-            let log = verifier_log.to_string();
-            debug!("{log}");
-            let start = log.len().saturating_sub(600);
-            let tail = log.get(start..).unwrap_or(&log).trim().to_owned();
-            anyhow::Error::new(io_error).context(tail)
-        }
-        Ok(error) => error.into(),
-        Err(error) => error,
-    };
-    error.context("have the kernel verify its programs")
 }

@@ -1,12 +1,19 @@
-//! A directory of pins in the BPF file system, and what dead agents left there.
+//! A directory of pins in the BPF file system, and what agents before this one left there.
 //!
-//! Every running agent has a directory of its own below [`ROOT`] and holds a lock
-//! on it. A directory without a holder belongs to an agent that was killed: its
-//! pins keep programs attached for nobody, so whoever starts next removes it.
+//! Every running agent has a directory of its own below [`ROOT`] and holds a lock on it. A
+//! directory without a holder belongs to an agent that has ended for another one to go on, or
+//! was killed: its pins keep programs attached and maps filled.
+//!
+//! The directory of a daemon names, by a symbolic link, the state directory of which the
+//! daemon looks after the routers, and once all maps are pinned, by another one, their
+//! layout ([`super::schema`]). The next daemon of that state directory takes it over where
+//! the layout is its own, and removes it otherwise. All other directories without a holder
+//! are removed by whoever starts next, unless there still is such a state directory: its
+//! next daemon comes.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -24,36 +31,104 @@ pub const ROOT: &str = "/sys/fs/bpf/keepfast";
 
 const BPF_FS: &str = "/sys/fs/bpf";
 
+/// The link to the state directory of the daemon whose pins these are.
+const OWNER: &str = "state";
+
+/// The link that says which layout the maps have.
+const SCHEMA: &str = "schema";
+
+/// Whose pins are to be taken over.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// The state directory of the daemon.
+    pub owner: &'a Path,
+    /// Of the maps that it can go on with.
+    pub schema: u64,
+}
+
 /// This agent's directory of pins; removed with all it holds when dropped.
 #[derive(Debug)]
 pub struct PinDirectory {
     path: PathBuf,
     /// The black boxes of dead agents, for whoever goes on with them.
     pub left_behind: Boxes,
+    /// Whether it has the maps of an agent before this one.
+    pub adopted: bool,
+    /// It stays for the agent after this one.
+    stays: bool,
     /// Held for as long as the directory is in use.
     _lock: Flock<File>,
 }
 
 impl PinDirectory {
-    /// Removes what dead agents left and makes a directory called `name`.
+    /// Removes what dead agents left, and makes a directory called `name` of what is claimed
+    /// or of nothing.
     ///
     /// # Errors
     ///
     /// There is no BPF file system, no privilege, or a live agent has that name.
-    pub fn create(name: &str) -> Result<Self> {
+    pub fn create(name: &str, claim: Option<&Claim<'_>>) -> Result<Self> {
         mount_if_missing()?;
         make(Path::new(ROOT))?;
-        let left_behind = sweep();
         let path = Path::new(ROOT).join(name);
+        let (left_behind, found) = sweep(claim);
+        if let Some((old, lock)) = found {
+            match fs::rename(&old, &path) {
+                Ok(()) => {
+                    info!("going on with the kernel maps of {}", old.display());
+                    return Ok(Self {
+                        path,
+                        left_behind,
+                        adopted: true,
+                        stays: false,
+                        _lock: lock,
+                    });
+                }
+                Err(error) => warn!("take over {}: {error}", old.display()),
+            }
+        }
         make(&path)?;
         let Some(lock) = try_lock(&path)? else {
             bail!("another keepfast uses {}", path.display());
         };
+        if let Some(claim) = claim {
+            mark(&path, OWNER, claim.owner)?;
+        }
         Ok(Self {
             path,
             left_behind,
+            adopted: false,
+            stays: false,
             _lock: lock,
         })
+    }
+
+    /// All maps are pinned, and have this layout.
+    ///
+    /// # Errors
+    ///
+    /// The file system refuses.
+    pub fn complete(&self, schema: u64) -> Result<()> {
+        if self.adopted {
+            return Ok(());
+        }
+        mark(&self.path, SCHEMA, Path::new(&in_digits(schema)))
+    }
+
+    /// Makes a directory for programs; again is no news.
+    ///
+    /// # Errors
+    ///
+    /// The file system refuses.
+    pub fn subdirectory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        make(&path)?;
+        Ok(path)
+    }
+
+    /// Leaves all that is pinned to the agent after this one.
+    pub const fn leave(&mut self) {
+        self.stays = true;
     }
 
     /// Where it is.
@@ -64,6 +139,9 @@ impl PinDirectory {
 
 impl Drop for PinDirectory {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         if let Err(error) = fs::remove_dir_all(&self.path) {
             warn!("remove {}: {error}", self.path.display());
         }
@@ -96,11 +174,16 @@ fn mount_if_missing() -> Result<()> {
     Ok(())
 }
 
-/// Removes the directories that nobody holds; returns the black boxes that were there.
-fn sweep() -> Boxes {
+/// A directory, and the lock on it.
+type Held = (PathBuf, Flock<File>);
+
+/// Removes the directories that nobody holds and nobody will come for; returns the black
+/// boxes that were there, and what is claimed if it can be gone on with.
+fn sweep(claim: Option<&Claim<'_>>) -> (Boxes, Option<Held>) {
     let mut boxes = Boxes::new();
+    let mut found = None;
     let Ok(entries) = fs::read_dir(ROOT) else {
-        return boxes;
+        return (boxes, found);
     };
     for path in entries.flatten().map(|entry| entry.path()) {
         if !path.is_dir() {
@@ -108,23 +191,73 @@ fn sweep() -> Boxes {
         }
         match try_lock(&path) {
             Ok(None) => {}
-            Ok(Some(_lock)) => {
-                match pinned_boxes(&path, None) {
-                    Ok(found) => boxes.extend(found),
-                    Err(error) => warn!("keep what happened to routers: {error:#}"),
-                }
-                match take_leave(&path).and_then(|()| Ok(fs::remove_dir_all(&path)?)) {
-                    Ok(()) => info!(
-                        "removed {}, left by a keepfast that was killed",
-                        path.display()
-                    ),
-                    Err(error) => warn!("remove {}: {error:#}", path.display()),
-                }
-            }
+            Ok(Some(lock)) => match fate(&path, claim) {
+                Fate::Stays => {}
+                Fate::IsTakenOver if found.is_none() => found = Some((path, lock)),
+                Fate::IsTakenOver | Fate::Goes => remove(&path, &mut boxes),
+            },
             Err(error) => warn!("{error:#}"),
         }
     }
-    boxes
+    (boxes, found)
+}
+
+/// What becomes of a directory without a holder.
+enum Fate {
+    /// Its next daemon will come.
+    Stays,
+    /// It is what is claimed.
+    IsTakenOver,
+    /// It is for nobody.
+    Goes,
+}
+
+fn fate(path: &Path, claim: Option<&Claim<'_>>) -> Fate {
+    let Ok(owner) = fs::read_link(path.join(OWNER)) else {
+        return Fate::Goes;
+    };
+    let Some(claim) = claim.filter(|claim| claim.owner == owner) else {
+        return if owner.exists() {
+            Fate::Stays
+        } else {
+            Fate::Goes
+        };
+    };
+    match fs::read_link(path.join(SCHEMA)) {
+        Ok(schema) if schema == Path::new(&in_digits(claim.schema)) => Fate::IsTakenOver,
+        Ok(_) => {
+            warn!(
+                "the kernel maps of the agent before this one have another layout and are \
+                 made anew: who is master, peers and gateways are learnt again, counters begin \
+                 at 0, black boxes are kept if their layout is the same"
+            );
+            Fate::Goes
+        }
+        // It was killed before it had them all.
+        Err(_) => Fate::Goes,
+    }
+}
+
+fn remove(path: &Path, boxes: &mut Boxes) {
+    match pinned_boxes(path, None) {
+        Ok(found) => boxes.extend(found),
+        Err(error) => warn!("keep what happened to routers: {error:#}"),
+    }
+    match take_leave(path).and_then(|()| Ok(fs::remove_dir_all(path)?)) {
+        Ok(()) => info!(
+            "removed {}, left by a keepfast that was killed",
+            path.display()
+        ),
+        Err(error) => warn!("remove {}: {error:#}", path.display()),
+    }
+}
+
+fn mark(path: &Path, name: &str, target: &Path) -> Result<()> {
+    symlink(target, path.join(name)).with_context(|| format!("mark {}", path.display()))
+}
+
+fn in_digits(schema: u64) -> String {
+    format!("{schema:016x}")
 }
 
 /// Has the programs of a dead agent, which answer probes still, say that they are about

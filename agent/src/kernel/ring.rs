@@ -18,18 +18,18 @@ pub struct Events {
 }
 
 impl Events {
-    /// Reads from `ring`.
+    /// Reads from `ring`; `read` is the number of the last event that was read of each CPU.
     ///
     /// # Errors
     ///
     /// There is no runtime, or the kernel cannot poll the ring.
-    pub(super) fn new(ring: RingBuf<MapData>) -> Result<Self> {
+    pub(super) fn new(ring: RingBuf<MapData>, read: &[u64]) -> Result<Self> {
         // SAFETY: the ring's descriptor is the map's own, the same for as long as
         // the ring lives, and the ring lives in what is returned.
         let ring = unsafe { AsyncFd::register(ring) }.context("wait for events")?;
         Ok(Self {
             ring,
-            numbers: Numbers::default(),
+            numbers: Numbers::of(read),
         })
     }
 
@@ -50,6 +50,13 @@ impl Events {
         guard.clear_ready();
         Ok(())
     }
+
+    /// The number of the last event that was read, of each of so many CPUs.
+    #[must_use]
+    pub fn read_so_far(&self, cpus: usize) -> Vec<u64> {
+        let number = |cpu| self.numbers.0.get(&cpu).copied().unwrap_or(0);
+        (0..).take(cpus).map(number).collect()
+    }
 }
 
 /// The last number seen of each CPU.
@@ -57,6 +64,10 @@ impl Events {
 struct Numbers(HashMap<u32, u64>);
 
 impl Numbers {
+    fn of(read: &[u64]) -> Self {
+        Self((0..).zip(read.iter().copied()).collect())
+    }
+
     fn follow(&mut self, cpu: u32, number: u64) -> Option<Loss> {
         // A CPU that was not heard of before has lost what comes before.
         let last = self.0.insert(cpu, number).unwrap_or(0);
@@ -70,6 +81,15 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_goes_on_where_the_one_before_it_stopped() {
+        let mut numbers = Numbers::of(&[7, 0]);
+        for (cpu, number, loss) in [(0, 8, None), (0, 10, Some(Loss(1))), (1, 1, None)] {
+            assert_eq!(numbers.follow(cpu, number), loss);
+        }
+        assert_eq!(Numbers::of(&[7]).follow(0, 10), Some(Loss(2)));
+    }
 
     #[test]
     fn gaps_are_losses_of_their_own_cpu() {

@@ -4,6 +4,7 @@
 mod told;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -12,7 +13,7 @@ use keepfast_common::event::{Event, EventKind};
 use keepfast_common::maps::RouterKey;
 use tracing::{enabled, info, warn};
 
-use crate::kernel::{DebugLines, Events, Kernel, LoadOptions, PinDirectory};
+use crate::kernel::{Claim, DebugLines, Events, Kernel, LoadOptions, PinDirectory};
 use crate::report::clock::monotonic_ns;
 
 use told::Told;
@@ -45,6 +46,39 @@ pub struct Observer {
     pub pins: PinDirectory,
 }
 
+/// The programs as they were loaded: this may take a while, and any thread may do it.
+pub struct Loaded {
+    kernel: Kernel,
+    pins: PinDirectory,
+    debug: bool,
+}
+
+impl Loaded {
+    /// Loads the programs and pins their maps in a directory called `name`; for the daemon
+    /// of the state directory `owner`, with the maps, links and programs of the one before
+    /// it where that is possible.
+    ///
+    /// # Errors
+    ///
+    /// A privilege is missing, or the kernel refuses the programs.
+    pub fn load(name: &str, owner: Option<&Path>) -> Result<Self> {
+        let debug = enabled!(target: "keepfast_ebpf", tracing::Level::DEBUG);
+        let options = LoadOptions {
+            debug,
+            ..LoadOptions::default()
+        };
+        let schema = options.schema()?;
+        let claim = owner.map(|owner| Claim { owner, schema });
+        let pins = PinDirectory::create(name, claim.as_ref())?;
+        let kernel = Kernel::load(&options, Some(&pins))?;
+        Ok(Self {
+            kernel,
+            pins,
+            debug,
+        })
+    }
+}
+
 /// Where an [`Observer`] hears from.
 pub struct Source {
     events: Events,
@@ -58,13 +92,20 @@ impl Observer {
     ///
     /// A privilege is missing, or the kernel refuses the programs.
     pub fn load(name: &str) -> Result<(Self, Source)> {
-        let pins = PinDirectory::create(name)?;
-        let debug = enabled!(target: "keepfast_ebpf", tracing::Level::DEBUG);
-        let options = LoadOptions {
+        Self::begin(Loaded::load(name, None)?)
+    }
+
+    /// Begins to read what loaded programs tell.
+    ///
+    /// # Errors
+    ///
+    /// There is no runtime, or the kernel refuses.
+    pub fn begin(loaded: Loaded) -> Result<(Self, Source)> {
+        let Loaded {
+            mut kernel,
+            pins,
             debug,
-            ..LoadOptions::default()
-        };
-        let mut kernel = Kernel::load(&options, Some(&pins))?;
+        } = loaded;
         let source = Source {
             events: kernel.take_events()?,
             debug: if debug {
@@ -73,17 +114,40 @@ impl Observer {
                 None
             },
         };
+        let (_, lost) = kernel.maps().progress()?;
+        let mut told = Told::default();
+        if pins.adopted {
+            // What is still in the ring comes after it, and ends at the same.
+            for (key, router) in kernel.maps().routers()? {
+                if let Some(event) = told.missing(&key, &router) {
+                    told.note(&event);
+                }
+            }
+            kernel.renew_timers()?;
+        }
         let observer = Self {
-            told: Told::default(),
+            told,
             batch: Vec::new(),
             refused: BTreeMap::new(),
             asked: Instant::now(),
-            missed: 0,
-            loss_told: 0,
+            missed: lost,
+            loss_told: lost,
             kernel,
             pins,
         };
         Ok((observer, source))
+    }
+
+    /// Notes that what was read is acted upon: an agent that goes on in this one's place
+    /// begins with what comes then.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn acted(&mut self, source: &Source) -> Result<()> {
+        let maps = self.kernel.maps();
+        let (before, _) = maps.progress()?;
+        maps.note_progress(source.events.read_so_far(before.len()), self.loss_told)
     }
 
     /// Waits for events and puts them into `events`, in the order of their time;

@@ -36,6 +36,8 @@ impl Fast {
     pub(super) fn start(observer: &mut crate::observe::Observer, priority: u8) -> Result<Self> {
         let random = |number: u64| RandomState::new().hash_one(number);
         let [_, _, a, b, c, d, e, f] = random(1).to_be_bytes();
+        // Peers, and what is on its way, know this host as the agent before this one said.
+        let before = observer.kernel.maps().introduced()?;
         let agent = Agent {
             alive_ns: monotonic_ns()?,
             host: random(2),
@@ -46,6 +48,16 @@ impl Fast {
             // Locally administered, and no group's.
             ghost: [a & 0xfc | 2, b, c, d, e, f],
             padding: [0; 4],
+        };
+        let agent = if before.host == 0 {
+            agent
+        } else {
+            Agent {
+                host: before.host,
+                mark: before.mark,
+                ghost: before.ghost,
+                ..agent
+            }
         };
         let kernel = observer.kernel.take_fast()?;
         observer.kernel.maps().introduce(agent)?;

@@ -16,12 +16,14 @@
 //! did ([`fast`], [`guard`]).
 //!
 //! Ended by a signal, or killed, it leaves keepalived, addresses and all else as
-//! they are; the next one takes them up.
+//! they are; the next one takes them up. SIGUSR2 ends it for another one that comes at once:
+//! the kernel programs stay, and go on noting and answering, as they do after a kill.
 //!
 //! Reading order: [`daemon`] (what owns all) and [`perform`] (what engines decide);
 //! what happens: [`declarations`], [`requests`], [`registered`], [`drain`], [`moves`], [`places`],
 //! [`processes`], [`heard`], [`ticks`]; what a router has: [`member`], [`site`], [`plan`], [`memory`], [`claims`]; what is
 //! done: [`network`], [`programs`], [`keepalived`], [`removal`], [`jobs`]; [`directory`]; [`fast`], [`guard`];
+//! an agent before and after this one: [`succession`];
 //! what is told of it all: [`status`], [`metrics`], [`blackbox`], [`reported`], [`service`].
 
 mod daemon;
@@ -41,6 +43,7 @@ mod reported;
 mod requests;
 mod service;
 mod status;
+mod succession;
 mod teardown;
 mod ticks;
 
@@ -68,6 +71,7 @@ use keepfast_common::event::Event;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info, warn};
 
@@ -78,7 +82,7 @@ use crate::files::Dir;
 use crate::keepalived::render::Features;
 use crate::metrics::Server as MetricsServer;
 use crate::network::monitor::Change;
-use crate::observe::{Observer, STAND_IN, Source};
+use crate::observe::{Loaded, Observer, STAND_IN, Source};
 use crate::report::clock::monotonic_ns;
 use crate::service::privileges;
 use crate::watch::raise_descriptor_limit;
@@ -100,11 +104,6 @@ const MOVING: Duration = Duration::from_millis(5);
 
 /// Files that are written together are read together.
 const SETTLE: Duration = Duration::from_millis(20);
-
-/// How long hooks have to be told of the states at the start, before the kernel
-/// programs are loaded: in the fraction of a second that this takes nothing else
-/// happens.
-const FIRST_TOLD: Duration = Duration::from_millis(100);
 
 /// Changes of network configuration that wait to be looked at.
 const CHANGES: usize = 4096;
@@ -146,6 +145,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
 async fn serve(args: &RunArgs) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("wait for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("wait for signals")?;
+    let mut make_room = signal(SignalKind::user_defined2()).context("wait for signals")?;
     let mut hangup = signal(SignalKind::hangup()).context("wait for signals")?;
     let mut service = Service::new()?;
     raise_descriptor_limit();
@@ -175,8 +175,11 @@ async fn serve(args: &RunArgs) -> Result<()> {
     daemon.read_declarations(false);
     info!("looking after {} routers", daemon.members.len());
     let mut questions = MetricsServer::start(args.metrics);
-    let mut load = Some(Instant::now() + FIRST_TOLD);
+    let state = daemon.base.path();
+    let state = state.canonicalize().context("find the state directory")?;
+    let mut loading = Some(spawn_blocking(move || load_programs(&state)));
     let mut source: Option<Source> = None;
+    let mut leaves_all = false;
     let mut events: Vec<Event> = Vec::new();
     let mut reread: Option<Instant> = None;
     // To attach to an interface takes milliseconds in which nothing else happens; as
@@ -190,7 +193,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     // Of what a killed daemon left, the kernel programs go when others are loaded.
-    while !(daemon.is_torn_down() && load.is_none()) {
+    while !(daemon.is_torn_down() && loading.is_none()) {
         service.turn(&daemon);
         let deadline = daemon.deadline();
         let refused = daemon
@@ -204,6 +207,10 @@ async fn serve(args: &RunArgs) -> Result<()> {
             biased;
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
+            _ = make_room.recv() => {
+                leaves_all = true;
+                break;
+            }
             Some((label, change)) = changed.recv() => daemon.change(label, &change),
             outcome = next_events(daemon.observer.as_mut(), source.as_mut(), &mut events) => {
                 if let Err(error) = outcome {
@@ -211,6 +218,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
                     source = None;
                 }
                 daemon.take_events(&mut events);
+                daemon.acted(source.as_ref());
             }
             Some(told) = fast::next_told(daemon.fast.as_mut()) => daemon.take_told(&told),
             () = at(next_move) => {
@@ -238,9 +246,10 @@ async fn serve(args: &RunArgs) -> Result<()> {
                 reread = None;
                 daemon.read_declarations(false);
             }
-            () = at(load) => {
-                load = None;
-                source = observe(&mut daemon, args.fast_priority);
+            loaded = loaded(&mut loading) => {
+                loading = None;
+                source = observe(&mut daemon, loaded, args.fast_priority);
+                daemon.take_up_states();
                 service.ready(&daemon);
             }
             due = tick.tick() => {
@@ -278,6 +287,10 @@ async fn serve(args: &RunArgs) -> Result<()> {
         info!("ending; the routers stay as they are");
     }
     service.stopping();
+    if leaves_all {
+        daemon.make_room();
+        return Ok(());
+    }
     daemon.take_leave().await;
     if daemon.is_torn_down() {
         daemon.remove_base(&args.state)?;
@@ -323,9 +336,21 @@ async fn features() -> Features {
     }
 }
 
-/// Loads the kernel programs, where that is possible.
-fn observe(daemon: &mut Daemon, priority: u8) -> Option<Source> {
-    match Observer::load(&format!("run-{}", std::process::id())) {
+/// Loads the kernel programs for the daemon of a state directory.
+fn load_programs(state: &Path) -> Result<Loaded> {
+    Loaded::load(&format!("run-{}", std::process::id()), Some(state))
+}
+
+async fn loaded(loading: &mut Option<JoinHandle<Result<Loaded>>>) -> Result<Loaded> {
+    match loading {
+        Some(loading) => loading.await.context("load the kernel programs")?,
+        None => std::future::pending().await,
+    }
+}
+
+/// Begins to use the kernel programs, where that is possible.
+fn observe(daemon: &mut Daemon, loaded: Result<Loaded>, priority: u8) -> Option<Source> {
+    match loaded.and_then(Observer::begin) {
         Ok((mut observer, source)) => {
             if !observer.kernel.tells_namespaces() {
                 daemon.fall_back(

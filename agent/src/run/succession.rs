@@ -1,0 +1,58 @@
+//! Going on where an agent before this one has stopped, and leaving all to the next one.
+
+use tracing::{info, warn};
+
+use crate::config::RouterId;
+use crate::engine::{Adverts, Input};
+use crate::observe::Source;
+
+use super::daemon::Daemon;
+
+impl Daemon {
+    /// The kernel programs have told nothing new of routers that an agent before this one
+    /// has looked after: how they are is in the maps.
+    pub(super) fn take_up_states(&mut self) {
+        let keys = self.members.values();
+        let keys = keys.filter_map(|member| Some((member.id.clone(), self.key_of(member)?)));
+        let keys: Vec<_> = keys.collect();
+        let Some(observer) = self.observer.as_mut().filter(|it| it.pins.adopted) else {
+            return;
+        };
+        let maps = observer.kernel.maps();
+        let mut masters: Vec<RouterId> = Vec::new();
+        for (id, key) in keys {
+            match maps.router(key) {
+                Ok(Some(router)) if router.own_active != 0 => masters.push(id),
+                Ok(_) => {}
+                Err(error) => warn!("{error:#}"),
+            }
+        }
+        for id in masters {
+            self.input(&id, Input::Adverts(Adverts::Sent));
+        }
+    }
+
+    /// What the kernel programs told is acted upon.
+    pub(super) fn acted(&mut self, source: Option<&Source>) {
+        if let (Some(observer), Some(source)) = (&mut self.observer, source)
+            && let Err(error) = observer.acted(source)
+        {
+            warn!("{error:#}");
+        }
+    }
+
+    /// Leaves the kernel programs, their maps and where they are attached to the agent
+    /// after this one. What was raised for a takeover under way is taken back.
+    pub(super) fn make_room(&mut self) {
+        if let Some(fast) = self.fast.take() {
+            fast.path.make_room();
+        }
+        if let Some(observer) = &mut self.observer {
+            observer.pins.leave();
+            info!("the kernel programs stay for the next agent");
+        }
+        // What is let go would be detached: the kernel lets go of the rest at the end.
+        std::mem::forget(std::mem::take(&mut self.sites));
+        std::mem::forget(self.observer.take());
+    }
+}
