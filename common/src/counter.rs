@@ -65,11 +65,20 @@ pub enum Counter {
     NeighbourFenced = 43,
     /// Urgent events that found their ring buffer full.
     UrgentLost = 44,
+    /// Adverts of virtual routers that nobody has configured and that are not tracked:
+    /// there are too many of them.
+    StrangerIgnored = 45,
+    /// Events that were not sent: there were too many about one router, or about those of
+    /// an interface that nobody has configured.
+    EventHeld = 46,
+    /// Probes of backups that are none of the router's peers: they are answered, and have
+    /// no place in line.
+    HeirIgnored = 47,
 }
 
 impl Counter {
     /// Every counter, in the order of their numbers.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::RejectTruncated,
         Self::RejectFragment,
         Self::RejectExtensionHeader,
@@ -97,6 +106,9 @@ impl Counter {
         Self::TakenIgnored,
         Self::NeighbourFenced,
         Self::UrgentLost,
+        Self::StrangerIgnored,
+        Self::EventHeld,
+        Self::HeirIgnored,
     ];
 
     /// The counter with this number.

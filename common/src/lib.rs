@@ -13,7 +13,8 @@
 //! - all that crosses the border between kernel and agent is declared here,
 //!   once, with its layout asserted.
 //!
-//! Reading order: [`time`], [`wire`], [`track`], [`neighbour`], [`session`], [`heirs`], [`event`], [`blackbox`], [`maps`].
+//! Reading order: [`time`], [`wire`], [`track`], [`neighbour`], [`session`], [`heirs`], [`event`], [`blackbox`],
+//! [`protect`], [`share`], [`maps`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -34,6 +35,10 @@ pub mod event;
 pub mod blackbox;
 
 pub mod counter;
+
+pub mod protect;
+
+pub mod share;
 
 pub mod maps;
 

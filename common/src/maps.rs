@@ -56,11 +56,19 @@ pub const EXITS: &str = "EXITS";
 /// Name of the array of one time (`u64`, CLOCK_MONOTONIC nanoseconds) until which a first
 /// packet is waited for anywhere; 0: nowhere.
 pub const AWAITED: &str = "AWAITED";
+/// Name of the map of [`RouterKey`] to [`crate::protect::Policy`].
+pub const POLICIES: &str = "POLICIES";
+/// Name of the per-CPU map of [`RouterKey`] to [`crate::protect::Tally`]. What has none is
+/// a router that nobody has configured.
+pub const TALLIES: &str = "TALLIES";
+/// Name of the map of [`LinkKey`] to [`crate::share::Share`]; the key [`LinkKey::ALL`] is
+/// that of all interfaces together.
+pub const SHARES: &str = "SHARES";
 
 /// The maps that are pinned: those that mean something to an operator.
-pub const PINNED: [&str; 16] = [
+pub const PINNED: [&str; 19] = [
     ROUTERS, WATCHED, HOLDINGS, COUNTERS, EVENTS, SEQUENCE, URGENT, JUDGEMENTS, SESSIONS, HEIRS,
-    GUARDED, LINKS, AGENT, BLACKBOX, EXITS, AWAITED,
+    GUARDED, LINKS, AGENT, BLACKBOX, EXITS, AWAITED, POLICIES, TALLIES, SHARES,
 ];
 
 /// Name of the XDP program that watches what an interface receives.
@@ -86,6 +94,8 @@ pub const TC_DIGEST: &str = "tc_digest";
 
 /// Name of the global that holds [`NetnsOffsets`].
 pub const NETNS_OFFSETS: &str = "NETNS_OFFSETS";
+/// Name of the global that holds [`crate::share::Limits`].
+pub const LIMITS: &str = "LIMITS";
 
 /// Which virtual router, and where.
 #[repr(C)]
@@ -263,6 +273,14 @@ pub struct LinkKey {
     pub netns: u32,
     /// Interface index in that namespace.
     pub ifindex: u32,
+}
+
+impl LinkKey {
+    /// All interfaces together.
+    pub const ALL: Self = Self {
+        netns: 0,
+        ifindex: 0,
+    };
 }
 
 /// [`Link::bounce`]: XDP sends probes back.

@@ -3,9 +3,9 @@ use keepfast_common::counter::Counter;
 use keepfast_common::event::{Changes, Event, EventKind, Party};
 use keepfast_common::maps::{RouterKey, SENT};
 
-use crate::blackbox;
 use crate::count::Place;
 use crate::maps::{EVENTS, GUARDED, SEQUENCE, URGENT};
+use crate::{blackbox, share};
 
 /// What an event is about, beside what changed.
 #[derive(Clone, Copy)]
@@ -28,6 +28,10 @@ pub(crate) fn emit(subject: &Subject, changes: &Changes) {
         return;
     }
     let key = router_of(subject);
+    if !share::admits_events(&key, changes.kinds) {
+        subject.place.count(Counter::EventHeld);
+        return;
+    }
     let urgent = GUARDED.get_ptr(key).is_some();
     let mut kind = EventKind::MasterAppeared as u8;
     while kind <= EventKind::TakenOver as u8 {

@@ -2,8 +2,9 @@
 //! `keepfast_common` decide what they mean, keep its state in maps, and report
 //! transitions through a ring buffer.
 //!
-//! Every program passes every frame on, but for probes, which are for it alone, and
-//! what a router that was taken over from would say of its addresses. Start reading at [`hooks`].
+//! Every program passes every frame on, but for probes, which are for it alone, what a
+//! router that was taken over from would say of its addresses, and adverts that cannot be
+//! legitimate, where they are to be dropped. Start reading at [`hooks`].
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -29,6 +30,12 @@ mod turn;
 
 /// Gateways and addresses: ARP, neighbour discovery and their timer.
 mod holdings;
+
+/// Which received adverts may go on.
+mod protect;
+
+/// What strangers may have.
+mod share;
 
 /// Arming the timer of a map element.
 mod timer;

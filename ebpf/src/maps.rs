@@ -9,7 +9,9 @@ use keepfast_common::event::{Changes, Event, Party};
 use keepfast_common::heirs::Heirs;
 use keepfast_common::maps::{self, AddressKey, Agent, Count, Guarded, Link, LinkKey, RouterKey};
 use keepfast_common::neighbour::{Holding, Watched};
+use keepfast_common::protect::{Policy, Tally};
 use keepfast_common::session::{Judgement, Session};
+use keepfast_common::share::Share;
 use keepfast_common::track::VirtualRouter;
 use keepfast_common::wire::Packet;
 use keepfast_common::wire::probe::Stamps;
@@ -160,6 +162,18 @@ pub(crate) static EXITS: HashMap<LinkKey, Exit, 16384, { BPF_F_NO_PREALLOC as us
 
 #[btf_map]
 pub(crate) static AWAITED: Array<u64, 1> = Array::new();
+
+#[btf_map]
+pub(crate) static POLICIES: HashMap<RouterKey, Policy, 16384, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+#[btf_map]
+pub(crate) static TALLIES: PerCpuHashMap<RouterKey, Tally, 16384, { BPF_F_NO_PREALLOC as usize }> =
+    PerCpuHashMap::new();
+
+#[btf_map]
+pub(crate) static SHARES: HashMap<LinkKey, Share, 16384, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
 
 #[btf_map]
 pub(crate) static SEQUENCE: PerCpuArray<u64, 3> = PerCpuArray::new();

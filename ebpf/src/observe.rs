@@ -9,7 +9,7 @@ use crate::count::Place;
 use crate::frame::Sighting;
 use crate::maps::Scratch;
 use crate::probes::Fate;
-use crate::{blackbox, holdings, probes, routers};
+use crate::{blackbox, holdings, probes, protect, routers};
 
 /// Takes note of a received frame; `bouncer` as for [`probes::received`].
 #[inline(always)]
@@ -23,8 +23,13 @@ pub(crate) fn received<S: Sighting>(sighting: &S, scratch: &mut Scratch, bouncer
     if subject == Subject::Probe as u8 {
         return probes::received(&place, scratch, bouncer);
     }
-    if subject == Subject::Advert as u8 && is_ghost(&scratch.packet) {
-        return Fate::Pass;
+    if subject == Subject::Advert as u8 {
+        if is_ghost(&scratch.packet) {
+            return Fate::Pass;
+        }
+        if !protect::admits(&place, &scratch.packet) {
+            return Fate::Drop;
+        }
     }
     observe(sighting, &place, scratch, false);
     Fate::Pass

@@ -11,7 +11,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_spin_lock, bpf_spin_unlock};
 use keepfast_common::counter::Counter;
 use keepfast_common::event::{Changes, EventKind, Party};
-use keepfast_common::heirs::Heirs;
+use keepfast_common::heirs::{Heirs, KEPT_HEIRS};
 use keepfast_common::maps::{Agent, KEEPALIVED_ENDED, KEEPALIVED_RUNS, Link, LinkKey, RouterKey};
 use keepfast_common::session::{Judgement, Session};
 use keepfast_common::wire::probe::{
@@ -27,7 +27,7 @@ use crate::maps::{
     AGENT, GUARDED, HEIRS, HeirsSlot, JUDGEMENTS, LINKS, SESSIONS, Scratch, SessionSlot,
     VIRTUAL_ROUTERS,
 };
-use crate::timer;
+use crate::{protect, timer};
 
 /// A new element of [`SESSIONS`].
 static FRESH: SessionSlot =
@@ -215,6 +215,12 @@ fn asked(place: &Place, scratch: &mut Scratch) {
     stamps.role = ROLE_MASTER;
     if known.master.local != 0 {
         stamps.advert_age_us = age_us(now, known.master.heard_ns);
+    }
+    if protect::is_stranger(&key, &probe.address) {
+        // None of them could show that it has taken over.
+        stamps.rank = KEPT_HEIRS as u8;
+        place.count(Counter::HeirIgnored);
+        return;
     }
     let Some(slot) = heirs_of(&key) else {
         place.count(Counter::MapFull);

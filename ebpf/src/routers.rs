@@ -13,7 +13,7 @@ use keepfast_common::wire::{Advert, Frame, IPV4, Packet, widen};
 use crate::count::Place;
 use crate::emit::{Subject, emit};
 use crate::maps::{RouterSlot, Scratch, VIRTUAL_ROUTERS, scratch};
-use crate::timer;
+use crate::{share, timer};
 
 /// A new element. In the object's read-only data: it has no room on the stack.
 static FRESH: RouterSlot =
@@ -38,8 +38,7 @@ pub(crate) fn heard<F: Frame>(frame: &F, place: &Place, scratch: &mut Scratch, l
         vrid: advert.vrid,
         reserved: 0,
     };
-    let Some(slot) = slot_of(&key) else {
-        place.count(Counter::MapFull);
+    let Some(slot) = slot_of(place, &key) else {
         return;
     };
     // SAFETY: no preconditions.
@@ -213,13 +212,21 @@ fn arm(place: &Place, slot: *mut RouterSlot, deadline_ns: u64) {
 }
 
 #[inline(always)]
-fn slot_of(key: &RouterKey) -> Option<*mut RouterSlot> {
+fn slot_of(place: &Place, key: &RouterKey) -> Option<*mut RouterSlot> {
     if let Some(slot) = VIRTUAL_ROUTERS.get_ptr_mut(key) {
         return Some(slot);
     }
+    if !share::admits_router(key) {
+        place.count(Counter::StrangerIgnored);
+        return None;
+    }
     // Fails where another CPU was faster (its element serves) or the map is full.
     let _made = VIRTUAL_ROUTERS.insert(key, &FRESH, u64::from(BPF_NOEXIST));
-    VIRTUAL_ROUTERS.get_ptr_mut(key)
+    let slot = VIRTUAL_ROUTERS.get_ptr_mut(key);
+    if slot.is_none() {
+        place.count(Counter::MapFull);
+    }
+    slot
 }
 
 /// Copies the first of the listed addresses into the element.

@@ -12,7 +12,9 @@ use keepfast_common::maps::{
     HoldingSlot, Link, LinkKey, RouterKey, RouterSlot, SessionSlot,
 };
 use keepfast_common::neighbour::Watched;
+use keepfast_common::protect::{Policy, Tally};
 use keepfast_common::session::Judgement;
+use keepfast_common::share::{Limits, Share};
 use lab::require::{Need, require};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +31,12 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn load() -> Kernel {
-    Kernel::load(&LoadOptions::default(), None).unwrap_or_else(|error| panic!("{error:?}"))
+    // As an agent does: what the limits rule out, the verifier does not look at.
+    let options = LoadOptions {
+        limits: Limits::USUAL,
+        ..LoadOptions::default()
+    };
+    Kernel::load(&options, None).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 /// Has the kernel track one captured advert: VRRPv3, VRID 7, priority 100, 1 s, of 10.99.0.1.
@@ -203,6 +210,24 @@ fn the_maps_have_the_names_and_types_of_the_library() {
             ("Exit", size_of::<Exit>()),
         ),
         (names::AWAITED, "array", ("u32", 4), ("u64", 8)),
+        (
+            names::POLICIES,
+            "hash",
+            ("RouterKey", size_of::<RouterKey>()),
+            ("Policy", size_of::<Policy>()),
+        ),
+        (
+            names::TALLIES,
+            "percpu_hash",
+            ("RouterKey", size_of::<RouterKey>()),
+            ("Tally", size_of::<Tally>()),
+        ),
+        (
+            names::SHARES,
+            "hash",
+            ("LinkKey", size_of::<LinkKey>()),
+            ("Share", size_of::<Share>()),
+        ),
     ];
     for (name, kind, key, value) in expected {
         let map = maps

@@ -14,7 +14,7 @@ use super::Wire;
 use super::maps::{gone, open};
 
 /// `BPF_NOEXIST`: what is there already stays.
-const ONLY_NEW: u64 = 1;
+pub(super) const ONLY_NEW: u64 = 1;
 /// `BPF_F_LOCK`: under the element's lock, so that no record is torn.
 const LOCKED: u64 = 4;
 
@@ -152,7 +152,7 @@ fn read(
 }
 
 /// Adding what is there is done.
-fn there(result: Result<(), MapError>) -> Result<(), MapError> {
+pub(super) fn there(result: Result<(), MapError>) -> Result<(), MapError> {
     match result {
         Err(MapError::SyscallError(error))
             if error.io_error.kind() == std::io::ErrorKind::AlreadyExists =>

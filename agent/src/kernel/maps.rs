@@ -9,9 +9,10 @@ use keepfast_common::maps::{
     RouterKey, RouterSlot,
 };
 use keepfast_common::neighbour::{Holding, Watched};
+use keepfast_common::share::Limits;
 use keepfast_common::track::VirtualRouter;
 
-use super::{BlackBoxes, Wire};
+use super::{BlackBoxes, Protection, Wire};
 
 /// The map of counters.
 pub(super) type CounterMap = PerCpuHashMap<MapData, Wire<CounterKey>, Wire<Count>>;
@@ -27,10 +28,11 @@ pub struct Maps {
     agent: Array<MapData, Wire<Agent>>,
     sequence: PerCpuArray<MapData, u64>,
     black_boxes: BlackBoxes,
+    protection: Protection,
 }
 
 impl Maps {
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
+    pub(super) fn take(ebpf: &mut Ebpf, limits: Limits) -> Result<Self> {
         Ok(Self {
             routers: open(ebpf, names::ROUTERS)?,
             watched: open(ebpf, names::WATCHED)?,
@@ -41,6 +43,7 @@ impl Maps {
             agent: open(ebpf, names::AGENT)?,
             sequence: open(ebpf, names::SEQUENCE)?,
             black_boxes: BlackBoxes::take(ebpf)?,
+            protection: Protection::take(ebpf, limits)?,
         })
     }
 
@@ -200,6 +203,30 @@ impl Maps {
     /// The kernel refuses.
     pub fn ignore_probes(&mut self, key: LinkKey) -> Result<()> {
         gone(self.links.remove(&Wire(key))).with_context(|| format!("write map {}", names::LINKS))
+    }
+
+    /// What is legitimate for the routers that are configured.
+    pub const fn protection(&mut self) -> &mut Protection {
+        &mut self.protection
+    }
+
+    /// Where strangers have many virtual routers: forgets those that have been nobody's
+    /// for a while at `now` (CLOCK_MONOTONIC nanoseconds), and counts the others anew.
+    /// Returns those that were forgotten.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn share_out(&mut self, now: u64) -> Result<Vec<RouterKey>> {
+        if !self.protection.is_crowded()? {
+            return Ok(Vec::new());
+        }
+        let routers = self.routers()?;
+        let forgotten = self.protection.share_out(&routers, now)?;
+        for key in &forgotten {
+            self.forget(*key)?;
+        }
+        Ok(forgotten)
     }
 
     /// The black boxes.

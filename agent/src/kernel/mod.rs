@@ -9,6 +9,7 @@ mod fast;
 mod maps;
 mod pins;
 mod programs;
+mod protect;
 mod reader;
 mod ring;
 mod schema;
@@ -21,6 +22,7 @@ pub use debug::DebugLines;
 pub use fast::{FastKernel, Heritage};
 pub use maps::Maps;
 pub use pins::{Claim, PinDirectory, ROOT as PIN_ROOT};
+pub use protect::Protection;
 pub use reader::Reader;
 pub use ring::{Events, Loss};
 pub use wire::{Wire, address};
@@ -36,6 +38,7 @@ use keepfast_common::maps as names;
 use keepfast_common::maps::{
     NetnsOffsets, REARM_HOLDING, REARM_REFUSED, REARM_ROUTER, Rearm, RouterKey,
 };
+use keepfast_common::share::Limits;
 use tracing::warn;
 
 use programs::Programs;
@@ -51,7 +54,7 @@ const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 pub const LEAVE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// How the programs are loaded.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LoadOptions {
     /// Whether the programs send debug lines.
     pub debug: bool,
@@ -61,6 +64,19 @@ pub struct LoadOptions {
     /// Size of the ring buffer in bytes, a power of two and a multiple of the
     /// page size; the object's own if `None`.
     pub ring_bytes: Option<u32>,
+    /// What strangers may have; nothing is limited by default, as for tests.
+    pub limits: Limits,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            debug: false,
+            capacity: None,
+            ring_bytes: None,
+            limits: Limits::NONE,
+        }
+    }
 }
 
 impl LoadOptions {
@@ -96,11 +112,13 @@ impl Kernel {
     /// The kernel refuses a map or a program: no privilege, too old, locked down.
     pub fn load(options: &LoadOptions, pins: Option<&PinDirectory>) -> Result<Self> {
         let offsets = Wire(offsets_or_none());
+        let limits = Wire(options.limits);
         let level: u8 = if options.debug { 4 } else { 0 };
         let mut loader = EbpfLoader::new();
         loader
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(names::NETNS_OFFSETS, &offsets, true)
+            .override_global(names::LIMITS, &limits, true)
             .override_global(LOG_LEVEL, &level, false);
         if let Some(capacity) = options.capacity {
             for name in [
@@ -113,6 +131,9 @@ impl Kernel {
                 names::LINKS,
                 names::BLACKBOX,
                 names::EXITS,
+                names::POLICIES,
+                names::TALLIES,
+                names::SHARES,
             ] {
                 loader.map_max_entries(name, capacity);
             }
@@ -133,12 +154,14 @@ impl Kernel {
         }
         // Programs that send debug lines send them to the agent that loaded them.
         let kept = pins.filter(|_| !options.debug);
-        let kind = schema::digest(OBJECT) ^ schema::digest(bytemuck::bytes_of(&offsets.0));
+        let kind = schema::digest(OBJECT)
+            ^ schema::digest(bytemuck::bytes_of(&offsets.0))
+            ^ schema::digest(bytemuck::bytes_of(&options.limits));
         let mut programs = Programs::load(ebpf, kept.map(|pins| (pins, kind)))?;
         let ebpf = &mut programs.ebpf;
         let fast = FastKernel::take(ebpf)?;
         let reader = Reader::take(ebpf)?;
-        let maps = Maps::take(ebpf)?;
+        let maps = Maps::take(ebpf, options.limits)?;
         Ok(Self {
             programs,
             maps,

@@ -11,6 +11,7 @@ use anyhow::Result;
 use keepfast_common::counter::Counter;
 use keepfast_common::event::{Event, EventKind};
 use keepfast_common::maps::RouterKey;
+use keepfast_common::share::Limits;
 use tracing::{enabled, info, warn};
 
 use crate::kernel::{Claim, DebugLines, Events, Kernel, LoadOptions, PinDirectory};
@@ -39,6 +40,8 @@ pub struct Observer {
     missed: u64,
     /// Lost events that were told.
     loss_told: u64,
+    /// Events that were held back, as far as that was told.
+    held_told: u64,
     /// The programs.
     pub kernel: Kernel,
     /// Where maps and links are pinned; dropped last, when the links' own pins are
@@ -65,6 +68,7 @@ impl Loaded {
         let debug = enabled!(target: "keepfast_ebpf", tracing::Level::DEBUG);
         let options = LoadOptions {
             debug,
+            limits: Limits::USUAL,
             ..LoadOptions::default()
         };
         let schema = options.schema()?;
@@ -132,6 +136,7 @@ impl Observer {
             asked: Instant::now(),
             missed: lost,
             loss_told: lost,
+            held_told: 0,
             kernel,
             pins,
         };
@@ -198,6 +203,9 @@ impl Observer {
     /// The kernel cannot be asked.
     pub fn tick(&mut self, events: &mut Vec<Event>) -> Result<()> {
         self.make_up_for_loss(events)?;
+        for key in self.kernel.maps().share_out(monotonic_ns()?)? {
+            self.told.forget(&key);
+        }
         self.stand_in()
     }
 
@@ -297,16 +305,25 @@ impl Observer {
     /// never come; the programs' own count shows it anyway.
     fn make_up_for_loss(&mut self, events: &mut Vec<Event>) -> Result<()> {
         let counters = self.kernel.maps().counters()?;
-        let counted: u64 = counters
-            .iter()
-            .filter(|(_, _, counter, _)| *counter == Counter::EventLost)
-            .map(|(_, _, _, count)| count)
-            .sum();
+        let count = |wanted: Counter| -> u64 {
+            let counters = counters.iter().filter(|(_, _, it, _)| *it == wanted);
+            counters.map(|(_, _, _, count)| count).sum()
+        };
+        let held = count(Counter::EventHeld).saturating_sub(self.held_told);
+        let counted = count(Counter::EventLost);
         let total = counted.max(self.missed);
         let lost = total.saturating_sub(self.loss_told);
+        if held != 0 {
+            warn!(
+                "{held} events held back: too many at once (a flood?); catching up from the maps"
+            );
+            self.held_told += held;
+        }
         if lost != 0 {
             warn!("{lost} events lost: the ring buffer was full; catching up from the maps");
             self.loss_told = total;
+        }
+        if held != 0 || lost != 0 {
             for (key, router) in self.kernel.maps().routers()? {
                 if let Some(event) = self.told.missing(&key, &router) {
                     self.told.note(&event);

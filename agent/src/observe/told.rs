@@ -46,6 +46,11 @@ impl Told {
         self.0.insert(router_of(event), last);
     }
 
+    /// Nothing is known of a virtual router any longer.
+    pub(super) fn forget(&mut self, key: &RouterKey) {
+        self.0.remove(key);
+    }
+
     /// The event that would have told what `router` is now, if that was not told.
     ///
     /// Its sequence is 0: it is none of the kernel's.
