@@ -44,9 +44,9 @@ impl Limits {
         // 500 a second, and 2,000 at once.
         event_ns: 2_000_000,
         burst_ns: 4_000_000_000,
-        // 64 a second, and 1,024 at once.
-        own_event_ns: 15_625_000,
-        own_burst_ns: 16_000_000_000,
+        // 4 a second, and 128 at once: the event log is to last.
+        own_event_ns: 250_000_000,
+        own_burst_ns: 32_000_000_000,
     };
 }
 

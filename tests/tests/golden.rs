@@ -148,6 +148,7 @@ fn router(version: u8, primary_address: &str) -> (Router, Managed) {
             mode: Mode::Shadow,
             ..FastPath::OFF
         },
+        protect: None,
         hooks: Vec::new(),
         children: Vec::new(),
     };

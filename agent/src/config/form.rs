@@ -13,7 +13,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{AuthenticationKind, Mode, Profile, RunOn, Sharing};
+use super::{AuthenticationKind, Mode, Profile, Protection, RunOn, Sharing};
 
 /// A router of keepfast: one TOML file, named `<id>.toml`.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -46,6 +46,10 @@ pub(super) struct Form {
     /// How a backup takes over within milliseconds of the end of its primary. By
     /// default not: it is left to keepalived.
     pub(super) fast_path: Option<FastPathForm>,
+    /// Which received adverts cannot be legitimate, and what becomes of them. By default
+    /// they are not looked for; of an attached router with `unicast_peer` they are
+    /// counted, and these are its peers.
+    pub(super) protect: Option<ProtectForm>,
     /// Virtual addresses: held by the primary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) address: Vec<AddressForm>,
@@ -156,6 +160,22 @@ pub(super) struct FastPathForm {
     /// How many of these without an answer are a silence. By default 3.
     #[schemars(range(min = 3, max = 100))]
     pub(super) gateway_multiplier: Option<i64>,
+}
+
+/// Which received adverts cannot be legitimate, and what becomes of them.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProtectForm {
+    /// `observe` counts them, `enforce` drops them, too. By default `observe`.
+    pub(super) mode: Option<Protection>,
+    /// The addresses that the other hosts of the router advertise from. By default any
+    /// can be one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub(super) peers: Vec<String>,
+    /// The address from which a host advertises with priority 255, as the owner of the
+    /// addresses does. By default one of the addresses that are advertised.
+    pub(super) owner: Option<String>,
 }
 
 /// A virtual address.

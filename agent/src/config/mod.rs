@@ -48,8 +48,11 @@ mod regular;
 
 mod fast_path;
 
+mod protect;
+
 pub use fast_path::{FastPath, Mode, Sharing};
 pub use problem::{Problem, Problems};
+pub use protect::{Protect, Protection};
 pub use value::{Cidr, InterfaceName, NamespaceName, RouterId, Vrid};
 
 /// Where routers are declared, unless another directory is named.
@@ -66,6 +69,8 @@ pub struct Router {
     pub keepalived: Keepalived,
     /// How it takes over before keepalived would by itself.
     pub fast_path: FastPath,
+    /// Which received adverts are illegitimate; `None`: nothing is declared of that.
+    pub protect: Option<Protect>,
     /// Who is told of its state.
     pub hooks: Vec<Hook>,
     /// Programs that run beside it.

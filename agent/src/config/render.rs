@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::form::{
     AddressForm, AttachedForm, AuthenticationForm, ChildForm, ConntrackdForm, FastPathForm, Form,
-    HookForm, RadvdForm, RadvdInterfaceForm, RouteForm, Scope, VrrpForm,
+    HookForm, ProtectForm, RadvdForm, RadvdInterfaceForm, RouteForm, Scope, VrrpForm,
 };
 use super::{
     Attached, Child, Cidr, Conntrackd, FastPath, Hook, HookTarget, Keepalived, Managed,
-    NamespaceChoice, Radvd, RadvdInterface, Router, VirtualAddress, VirtualRoute, Vrid, Vrrp,
+    NamespaceChoice, Protect, Radvd, RadvdInterface, Router, VirtualAddress, VirtualRoute, Vrid,
+    Vrrp,
 };
 
 /// `router` as TOML with nothing left to defaults: reading it gives the same router,
@@ -24,6 +25,7 @@ fn form(router: &Router) -> Form {
     let mut form = Form {
         id: Some(router.id.to_string()),
         fast_path: fast_path(&router.fast_path),
+        protect: router.protect.as_ref().map(protect),
         hook: router.hooks.iter().map(hook).collect(),
         child: router.children.iter().map(child).collect(),
         ..Form::default()
@@ -74,6 +76,14 @@ fn fast_path(fast_path: &FastPath) -> Option<FastPathForm> {
         gateway_interval: fast_path.gateway_interval.map(Into::into),
         gateway_multiplier: Some(fast_path.gateway_multiplier.into()),
     })
+}
+
+fn protect(protect: &Protect) -> ProtectForm {
+    ProtectForm {
+        mode: Some(protect.mode),
+        peers: texts(&protect.peers),
+        owner: protect.owner.as_ref().map(ToString::to_string),
+    }
 }
 
 fn vrrp(vrrp: &Vrrp) -> VrrpForm {

@@ -45,6 +45,7 @@ pub(super) fn report(
                 pid_file: found.pid_file.clone(),
             }),
             fast_path: FastPath::OFF,
+            protect: None,
             hooks: Vec::new(),
             children: Vec::new(),
         });
@@ -220,6 +221,7 @@ fn skeleton(site: &Site, router: &Heard, ids: &mut Ids) -> Option<Router> {
         namespace: site.place.clone(),
         keepalived: Keepalived::Managed(Box::new(managed)),
         fast_path: FastPath::OFF,
+        protect: None,
         hooks: Vec::new(),
         children: Vec::new(),
     })

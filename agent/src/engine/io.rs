@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::announce::Place;
 use super::state::{Adverts, Published, State};
 use super::upkeep::Nanos;
-use crate::config::{InterfaceName, Router, Vrid};
+use crate::config::{AuthenticationKind, InterfaceName, Protect, Router, Vrid};
 
 /// A router as the engine needs it: declared, and rendered.
 #[derive(Debug, Clone)]
@@ -47,6 +47,10 @@ pub struct Instance {
     pub priority: u8,
     /// What its adverts list.
     pub advertised: Vec<IpAddr>,
+    /// How its adverts are authenticated; `None`: they are not.
+    pub authentication: Option<AuthenticationKind>,
+    /// What is legitimate for it.
+    pub protect: Protect,
     /// Why the fast path can do nothing for it, in words.
     pub obstacle: Option<String>,
 }

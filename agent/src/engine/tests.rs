@@ -70,6 +70,7 @@ fn plan(text: &str, has: Has) -> Plan {
             namespace: NamespaceChoice::Host,
             keepalived: Keepalived::Managed(Box::new(managed)),
             fast_path: crate::config::FastPath::OFF,
+            protect: None,
             hooks: Vec::new(),
             children: if has.child { vec![child] } else { Vec::new() },
         }),

@@ -6,18 +6,21 @@ use aya::Ebpf;
 use aya::maps::{HashMap, MapData};
 use keepfast_common::counter::Counter;
 use keepfast_common::maps::{self as names, RouterKey, RouterSlot, SessionSlot};
+use keepfast_common::protect::Tally;
 use keepfast_common::session::Session;
 use keepfast_common::track::VirtualRouter;
 
 use super::Wire;
 use super::fast::{own, there};
 use super::maps::{CounterMap, read_counters};
+use super::protect::{TallyMap, read_tally};
 
 /// Reads the maps; any thread may.
 pub struct Reader {
     routers: HashMap<MapData, Wire<RouterKey>, Wire<RouterSlot>>,
     sessions: HashMap<MapData, u32, Wire<SessionSlot>>,
     counters: CounterMap,
+    tallies: TallyMap,
 }
 
 impl Reader {
@@ -26,6 +29,7 @@ impl Reader {
             routers: own(ebpf, names::ROUTERS)?,
             sessions: own(ebpf, names::SESSIONS)?,
             counters: own(ebpf, names::COUNTERS)?,
+            tallies: own(ebpf, names::TALLIES)?,
         })
     }
 
@@ -52,6 +56,15 @@ impl Reader {
             .map(|element| element.map(|(number, slot)| (number, slot.0.state)))
             .collect::<Result<_, _>>()
             .with_context(|| format!("read map {}", names::SESSIONS))
+    }
+
+    /// See [`super::Protection::tally`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn tally(&self, key: RouterKey) -> Result<Option<Tally>> {
+        read_tally(&self.tallies, key)
     }
 
     /// See [`super::Maps::counters`].

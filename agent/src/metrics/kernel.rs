@@ -29,6 +29,9 @@ impl Scrape {
             let Some(key) = &router.key else {
                 continue;
             };
+            if router.protected {
+                router.tally = kernel.tally(*key)?;
+            }
             let known = kernel.router(key)?;
             router.adverts =
                 known.map(|known| AdvertSample::of(&known, down_ns(&known, router.priority)));

@@ -3,6 +3,7 @@
 mod fast;
 mod host;
 mod kernel;
+mod protect;
 mod routers;
 mod writer;
 
@@ -50,6 +51,7 @@ impl Collector for Scrape {
         let mut writer = Writer(encoder);
         host::write(self, &mut writer)?;
         routers::write(self, &mut writer)?;
+        protect::write(self, &mut writer)?;
         fast::write(self, &mut writer)?;
         kernel::write(self, &mut writer)
     }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use keepfast_common::counter::Counter;
 use keepfast_common::maps::RouterKey;
+use keepfast_common::protect::Tally;
 use keepfast_common::track::{GAP_BUCKETS, PHASE_ACTIVE, PHASE_LATE, VirtualRouter};
 
 use super::counted::Metrics;
@@ -54,6 +55,10 @@ pub struct RouterSample {
     /// The declared mode of its fast path, and whether that works; `None`: there is to be
     /// none.
     pub fast_path: Option<(&'static str, bool)>,
+    /// Whether adverts that cannot be legitimate are looked for.
+    pub protected: bool,
+    /// What was found of received ones, where they are.
+    pub tally: Option<Tally>,
     /// Its adverts, where the kernel programs have seen any.
     pub adverts: Option<AdvertSample>,
     /// What its hooks were told; `None`: it has none.

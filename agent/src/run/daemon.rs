@@ -28,6 +28,7 @@ use super::member::{FileVersion, Member};
 use super::moves::Moves;
 use super::plan::Planner;
 use super::programs::Stage;
+use super::protect::Configured;
 use super::registered::{self, Registered};
 use super::site::Site;
 
@@ -62,6 +63,8 @@ pub(super) struct Daemon {
     /// `None`: keepalived takes over by itself alone.
     pub(super) fast: Option<Fast>,
     pub(super) boxes: Boxes,
+    /// What the kernel programs were told of routers.
+    pub(super) configured: Configured,
     /// Routers that changed their state, and when, CLOCK_MONOTONIC nanoseconds.
     pub(super) unreported: BTreeMap<RouterId, Nanos>,
     pub(super) sites: BTreeMap<usize, Site>,
@@ -109,6 +112,7 @@ impl Daemon {
             observer: None,
             fast: None,
             boxes: Boxes::default(),
+            configured: Configured::default(),
             unreported: BTreeMap::new(),
             sites: BTreeMap::new(),
             next_site: 0,

@@ -115,6 +115,7 @@ impl Daemon {
     /// or guard it no longer.
     pub(super) fn guard(&mut self, id: &RouterId) {
         self.box_router(id);
+        self.protect_router(id);
         if self.fast.is_none() {
             return;
         }
@@ -140,6 +141,7 @@ impl Daemon {
     /// Guards a router no longer.
     pub(super) fn unguard(&mut self, id: &RouterId) {
         self.box_router(id);
+        self.protect_router(id);
         let Some(fast) = &mut self.fast else {
             return;
         };

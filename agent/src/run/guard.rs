@@ -121,7 +121,12 @@ impl Daemon {
 }
 
 /// This host's own address on the interface, from which keepalived advertises.
-fn source(site: &Site, member: &Member, instance: &Instance, index: u32) -> Option<IpAddr> {
+pub(super) fn source(
+    site: &Site,
+    member: &Member,
+    instance: &Instance,
+    index: u32,
+) -> Option<IpAddr> {
     let virtual_addresses = &member.plan().addresses;
     let fits = |own: &IpAddr| match own {
         IpAddr::V4(_) => instance.family == IPV4,

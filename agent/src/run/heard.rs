@@ -128,11 +128,12 @@ impl Daemon {
             claims.extend(claimed.map(|place| (member.id.clone(), place.clone())));
         }
         for (id, place) in claims {
-            self.note(&id, event.time_ns, "address_claimed", &sentence(event));
             let Some(member) = self.members.get_mut(&id) else {
                 continue;
             };
+            // Those that come before the answer are told with it.
             if let Some(pause) = member.claims.claimed(&place, Instant::now()) {
+                self.note(&id, event.time_ns, "address_claimed", &sentence(event));
                 let job = Box::pin(async move {
                     sleep(pause).await;
                     Outcome::AnswerClaims

@@ -6,7 +6,7 @@ use std::time::Instant;
 use keepfast_common::maps::RouterKey;
 use tracing::debug;
 
-use crate::config::{Mode, RouterId};
+use crate::config::{Mode, Protection, RouterId};
 use crate::engine::Liveness;
 use crate::metrics::{Gathered, HookSample, Question, RouterSample, Scrape, seconds};
 use crate::observe::Observer;
@@ -63,6 +63,8 @@ impl Daemon {
             key: self.key(member),
             priority: instance.map_or(0, |it| it.priority),
             fast_path: declared_mode(member).map(|mode| (mode, works(&member.id))),
+            protected: instance.is_some_and(|it| it.protect.mode != Protection::Off),
+            tally: None,
             adverts: None,
             hooks: HookSample::of(&member.notifier.status()),
             unlogged: member.unlogged,

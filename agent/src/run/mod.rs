@@ -61,6 +61,8 @@ mod network;
 mod programs;
 mod removal;
 
+mod protect;
+
 mod directory;
 
 use std::path::Path;

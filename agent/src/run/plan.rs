@@ -8,7 +8,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use crate::config::secret::{self, Secret};
-use crate::config::{Attached, AuthenticationKind, Keepalived, Managed, Router};
+use crate::config::{
+    Attached, AuthenticationKind, Keepalived, Managed, Protect, Protection, Router,
+};
 use crate::engine::{Instance, Nanos, Place, Plan};
 use crate::exit::BadInput;
 use crate::helper::{conntrackd, radvd};
@@ -102,6 +104,8 @@ impl Planner {
                 version: vrrp.version,
                 priority: vrrp.priority,
                 advertised: vec![vrrp.primary_address.address()],
+                authentication: vrrp.authentication.as_ref().map(|it| it.kind),
+                protect: router.protect.clone().unwrap_or(Protect::OFF),
                 obstacle: obstacle_of(managed),
             }),
             advert_interval_ns: nanos(vrrp.advert_interval),
@@ -171,10 +175,41 @@ pub(super) fn attached_plan(router: &Arc<Router>, attached: &Attached) -> Result
                 .iter()
                 .map(|it| it.address.address())
                 .collect(),
+            // keepalived ignores it in version 3.
+            authentication: instance.authentication.filter(|_| instance.version == 2),
+            protect: attached_protect(router, &instance, family)?,
             obstacle: attached_obstacle(&instance),
         }),
         advert_interval_ns: nanos(instance.advert_interval),
         router: Arc::clone(router),
+    })
+}
+
+/// What is legitimate for an attached router: whom it sends to may send to it, and where
+/// nothing is declared, others are counted.
+fn attached_protect(router: &Router, instance: &read::Instance, family: u8) -> Result<Protect> {
+    let protect = match &router.protect {
+        Some(declared) => declared.clone(),
+        None if instance.unicast_peers.is_empty() => return Ok(Protect::OFF),
+        None => Protect {
+            mode: Protection::Observe,
+            ..Protect::OFF
+        },
+    };
+    let strange = |address: &&IpAddr| self::family(address) != family;
+    let mut declared = protect.peers.iter().chain(&protect.owner);
+    if let Some(address) = declared.find(strange) {
+        let what = format!(
+            "protect: {address} cannot send adverts over IPv{family}: expected an address of that family"
+        );
+        return Err(BadInput(what).into());
+    }
+    if !protect.peers.is_empty() || instance.unicast_peers.len() > Protect::MOST_PEERS {
+        return Ok(protect);
+    }
+    Ok(Protect {
+        peers: instance.unicast_peers.clone(),
+        ..protect
     })
 }
 

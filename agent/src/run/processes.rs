@@ -150,6 +150,7 @@ impl Daemon {
         self.deadlines.retain(|(_, other)| other != id);
         self.metrics.forget(id);
         self.box_router(id);
+        self.protect_router(id);
         self.unreported.remove(id);
         info!(router = %id, "removed");
         if let Some(label) = member.site

@@ -182,6 +182,7 @@ fn declared(request: &Request) -> Result<(Router, Place)> {
             pid_file: Some(pid_file(conf_dir, &id)),
         }),
         fast_path: FastPath::OFF,
+        protect: None,
         hooks: Vec::new(),
         children: Vec::new(),
         id,

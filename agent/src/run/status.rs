@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use anyhow::{Context as _, Result};
 use keepfast_common::maps::{AddressKey, RouterKey};
 use keepfast_common::neighbour::Holding;
+use keepfast_common::protect::Tally;
 use keepfast_common::time::{down_after_ns, interval_ns};
 use keepfast_common::track::{PHASE_ACTIVE, PHASE_DOWN, PHASE_LATE, PHASE_RESIGNED, VirtualRouter};
 use serde::Deserialize;
 
-use crate::config::{Mode, RouterId};
+use crate::config::{Mode, Protection, RouterId};
 use crate::engine::{Nanos, Program, State};
 use crate::keepalived::render;
 use crate::kernel::Hook;
@@ -20,8 +21,8 @@ use crate::report::clock::monotonic_ns;
 use crate::report::words;
 use crate::status::{
     AdvertStatus, DaemonStatus, DetectedBy, DetectionStatus, FastPathStatus, GatewayStatus,
-    GatewayWord, KeepalivedStatus, Margin, MasterPhase, MasterStatus, Owner, RouterStatus, SCHEMA,
-    SessionStatus, Status, TransitionStatus, WakeUps,
+    GatewayWord, KeepalivedStatus, Margin, MasterPhase, MasterStatus, Owner, ProtectStatus,
+    RouterStatus, SCHEMA, SessionStatus, Status, TransitionStatus, WakeUps,
 };
 
 use super::daemon::Daemon;
@@ -59,6 +60,7 @@ struct Look {
     now: Nanos,
     routers: HashMap<RouterKey, VirtualRouter>,
     holdings: HashMap<AddressKey, Holding>,
+    tallies: HashMap<RouterId, Tally>,
 }
 
 impl Daemon {
@@ -97,7 +99,17 @@ impl Daemon {
             now: monotonic_ns()?,
             routers: HashMap::new(),
             holdings: HashMap::new(),
+            tallies: HashMap::new(),
         };
+        let ids: Vec<RouterId> = match id {
+            Some(id) => vec![id.clone()],
+            None => self.members.keys().cloned().collect(),
+        };
+        for id in ids {
+            if let Some(tally) = self.tally_of(&id)? {
+                look.tallies.insert(id, tally);
+            }
+        }
         let one = id.and_then(|id| self.members.get(id));
         let key = one.and_then(|member| self.key_of(member));
         let gateways: Vec<AddressKey> = match one {
@@ -181,6 +193,10 @@ impl Daemon {
             adverts,
             gateways: self.gateways(member, look),
             fast_path: fast_path(member, said, self.drained),
+            protect: look.tallies.get(&member.id).map(|tally| {
+                let mode = instance.map_or(Protection::Off, |it| it.protect.mode);
+                ProtectStatus::of(mode, tally, family, look.now)
+            }),
             last_transition: member.last.as_ref().map(|last| TransitionStatus {
                 time: self.clock.instant(last.at).to_string(),
                 from: last.from,

@@ -19,6 +19,7 @@ impl Daemon {
         self.house_homeless();
         self.sign();
         self.forget_old();
+        self.tell_offences();
         self.report();
         let unwritten = self.members.values_mut().filter_map(|it| {
             let state = it.unwritten?;

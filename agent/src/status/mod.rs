@@ -5,7 +5,7 @@
 //! (`run/status.rs`), [`text`] puts them into words, [`schema`] describes them. Within a
 //! version of [`SCHEMA`] members are only ever added.
 //!
-//! Reading order: this file, [`router`], [`fast_path`], [`margin`], [`text`], [`schema`],
+//! Reading order: this file, [`router`], [`fast_path`], [`margin`], [`protect`], [`text`], [`schema`],
 //! [`command`].
 
 pub mod command;
@@ -13,6 +13,8 @@ pub mod command;
 pub mod fast_path;
 
 pub mod margin;
+
+pub mod protect;
 
 pub mod router;
 
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fast_path::{FastPathStatus, SessionStatus};
 pub use margin::{Margin, MarginWord};
+pub use protect::{OffenceStatus, ProtectStatus};
 pub use router::{
     AdvertStatus, DetectedBy, DetectionStatus, FailoverStatus, GatewayStatus, GatewayWord,
     KeepalivedStatus, MasterPhase, MasterStatus, Owner, RouterStatus, TransitionStatus,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fast_path::FastPathStatus;
 use super::margin::Margin;
+use super::protect::ProtectStatus;
 use crate::engine::{Published, State};
 use crate::postmortem::Cause;
 
@@ -52,6 +53,8 @@ pub struct RouterStatus {
     pub gateways: Vec<GatewayStatus>,
     /// The fast path.
     pub fast_path: FastPathStatus,
+    /// What was found of received adverts; null: nothing is looked for.
+    pub protect: Option<ProtectStatus>,
     /// The last change of the state; null: there was none since the daemon started.
     pub last_transition: Option<TransitionStatus>,
     /// The last time that the router changed hands, as `keepfast postmortem` tells it;

@@ -2,7 +2,7 @@
 
 use super::{
     AdvertStatus, DaemonStatus, DetectedBy, FailoverStatus, GatewayStatus, GatewayWord,
-    MasterPhase, MasterStatus, Owner, RouterStatus, SessionStatus, Status,
+    MasterPhase, MasterStatus, Owner, ProtectStatus, RouterStatus, SessionStatus, Status,
 };
 use crate::config::Mode;
 use crate::report::clock::duration;
@@ -81,6 +81,9 @@ pub fn one(router: &RouterStatus) -> String {
     if let Some(session) = &router.fast_path.session {
         say("session", self::session(session));
     }
+    if let Some(protect) = &router.protect {
+        say("protect", self::protect(protect));
+    }
     say("seen by", router.detection.hooks.clone());
     for fallback in &router.detection.fallbacks {
         say("fallback", fallback.clone());
@@ -136,6 +139,32 @@ fn daemon(daemon: &DaemonStatus, routers: &[RouterStatus]) -> String {
             wake.late,
             wake.count,
             duration(wake.worst_us.saturating_mul(US_NS))
+        );
+    }
+    text
+}
+
+/// What was found of received adverts.
+fn protect(protect: &ProtectStatus) -> String {
+    let mut text = format!(
+        "{}; {} adverts passed",
+        protect.mode.as_str(),
+        protect.passed
+    );
+    for (counts, what) in [
+        (&protect.dropped, "dropped"),
+        (&protect.observed, "not legitimate, let pass"),
+    ] {
+        if !counts.is_empty() {
+            let counts: Vec<_> = counts.iter().map(|(it, n)| format!("{it} {n}")).collect();
+            text += &format!(", {what}: {}", counts.join(", "));
+        }
+    }
+    if let Some(last) = &protect.last {
+        let ago = duration(last.ms_ago.saturating_mul(MS_NS));
+        text += &format!(
+            "; the last one {ago} ago from {} at {}",
+            last.source, last.mac
         );
     }
     text

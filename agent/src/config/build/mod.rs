@@ -15,6 +15,8 @@ mod beside;
 
 mod fast_path;
 
+mod protect;
+
 use std::time::Duration;
 
 use check::Check;
@@ -42,6 +44,7 @@ pub(super) fn router(form: &Form, default_id: Option<&str>) -> (Option<Router>, 
     let namespace = namespace(&mut check, form, id.as_ref());
     let keepalived = keepalived(&mut check, form);
     let fast_path = fast_path::fast_path(&mut check, form.fast_path.as_ref(), form.vrrp.is_some());
+    let protect = protect::protect(&mut check, form.protect.as_ref(), keepalived.as_ref());
     let hooks = beside::hooks(&mut check, &form.hook);
     let children = beside::children(&mut check, &form.child);
     let router = (|| {
@@ -50,6 +53,7 @@ pub(super) fn router(form: &Form, default_id: Option<&str>) -> (Option<Router>, 
             namespace: namespace?,
             keepalived: keepalived?,
             fast_path: fast_path?,
+            protect: protect?,
             hooks: hooks?,
             children: children?,
         })

@@ -64,6 +64,18 @@ gateway_interval = "10ms""#,
         r#"r.toml:6:20: fast_path.gateway_interval: is for a router whose keepalived is keepfast's: expected it beside [vrrp], not [attached]"#,
     ),
     (
+        r#"[vrrp]
+interface = "ha0"
+vrid = 5
+[protect]
+mode = "drop"
+peers = ["10.0.0.1/24", "fe80::1", "10.0.0.2", "10.0.0.2"]"#,
+        r#"r.toml:5:8: protect.mode: expected "off" or "observe" or "enforce", found "drop"
+r.toml:6:10: protect.peers[0]: "10.0.0.1/24" is no address: expected one without a prefix length
+r.toml:6:25: protect.peers[1]: fe80::1 cannot send adverts of 169.254.0.5: expected an address of IPv4
+r.toml:6:48: protect.peers[3]: 10.0.0.2 is protect.peers[2] too: expected each peer once"#,
+    ),
+    (
         r#"fast_path = "armed"
 [vrrp]
 interface = "ha0"

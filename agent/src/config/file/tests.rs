@@ -4,7 +4,7 @@ use super::*;
 use crate::config::render::render;
 use crate::config::{
     Authentication, AuthenticationKind, FastPath, HookTarget, Keepalived, Managed, Mode,
-    NamespaceChoice, Profile, RunOn, Sharing,
+    NamespaceChoice, Profile, Protect, Protection, RunOn, Sharing,
 };
 
 pub(in crate::config) const EXAMPLES: [(&str, &str); 4] = [
@@ -90,6 +90,27 @@ fn fast_example_has_a_fast_path_with_all_there_is() {
     assert_eq!(example("fast").fast_path, expected);
     for name in ["plain", "neutron", "attached"] {
         assert_eq!(example(name).fast_path, FastPath::OFF, "{name}");
+    }
+}
+
+#[test]
+fn what_is_legitimate_is_observed_unless_it_says_otherwise() {
+    let protect = example("fast").protect.unwrap();
+    assert_eq!(protect.mode, Protection::Enforce);
+    assert_eq!(protect.peers.len(), 2);
+    assert_eq!(example("plain").protect, None);
+    for top in [
+        "[vrrp]\ninterface = \"eth0\"\nvrid = 9\n",
+        "[attached]\nconfig_file = \"/k.conf\"\ninstance = \"i\"\n",
+    ] {
+        let text = format!("{top}[protect]\npeers = [\"192.0.2.1\"]\nowner = \"192.0.2.2\"\n");
+        let protect = parse(&text, "r.toml", Some("r")).unwrap().protect;
+        let expected = Protect {
+            mode: Protection::Observe,
+            peers: vec!["192.0.2.1".parse().unwrap()],
+            owner: Some("192.0.2.2".parse().unwrap()),
+        };
+        assert_eq!(protect, Some(expected), "{text}");
     }
 }
 

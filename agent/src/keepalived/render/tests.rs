@@ -65,6 +65,7 @@ impl Case {
             namespace: NamespaceChoice::Host,
             keepalived: Keepalived::Managed(Box::new(managed.clone())),
             fast_path: FastPath::OFF,
+            protect: None,
             hooks: Vec::new(),
             children: Vec::new(),
         };

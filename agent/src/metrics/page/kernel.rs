@@ -74,6 +74,21 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
             Counter::MapFull,
         ),
         (
+            "keepfast_stranger_adverts_ignored",
+            "Adverts of virtual routers that nobody has configured and that are too many to track.",
+            Counter::StrangerIgnored,
+        ),
+        (
+            "keepfast_events_held",
+            "Events that were not sent, for there were too many of their kind.",
+            Counter::EventHeld,
+        ),
+        (
+            "keepfast_stranger_heirs_ignored",
+            "Probes of backups that are none of the declared peers.",
+            Counter::HeirIgnored,
+        ),
+        (
             "keepfast_timers_refused",
             "Timers that the kernel refused to start.",
             Counter::TimerFailed,

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use keepfast_common::protect::{Offence, Tally};
 use keepfast_common::session::{
     PHASE_DOWN, PHASE_LEARNING, PHASE_LEAVING, PHASE_SILENT, PHASE_SUSPECT, PHASE_UP,
 };
@@ -15,6 +16,14 @@ fn id(name: &str) -> RouterId {
 }
 
 /// One of which every family has a number.
+fn tally() -> Tally {
+    let mut tally = Tally::NONE;
+    tally.dropped[0] = 8;
+    tally.dropped[Offence::Peer as usize] = 3;
+    tally.observed[Offence::Owner as usize] = 2;
+    tally
+}
+
 fn full() -> Scrape {
     let router = id("office");
     let mut metrics = Metrics::new();
@@ -44,6 +53,8 @@ fn full() -> Scrape {
             key: None,
             priority: 100,
             fast_path: Some(("armed", true)),
+            protected: true,
+            tally: Some(tally()),
             adverts: Some(AdvertSample::of(&known, 3_000_000_000)),
             hooks: Some(HookSample {
                 delivered: 7,
@@ -90,6 +101,10 @@ fn numbers_are_where_they_belong() {
         "keepfast_programs_running{program=\"child\"} 2",
         "keepfast_program_events_total{program=\"child\",event=\"started\"} 1",
         "keepfast_hook_transitions_total{router=\"office\",outcome=\"failed\"} 2",
+        "keepfast_protect_adverts_passed_total{router=\"office\"} 8",
+        "keepfast_protect_adverts_dropped_total{router=\"office\",reason=\"peer\"} 3",
+        "keepfast_protect_adverts_dropped_total{router=\"office\",reason=\"owner\"} 0",
+        "keepfast_protect_adverts_observed_total{router=\"office\",reason=\"owner\"} 2",
         "keepfast_rejected_frames_total{reason=\"checksum\"} 0",
         "keepfast_log_lines_lost 4",
     ] {

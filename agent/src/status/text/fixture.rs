@@ -82,6 +82,7 @@ pub(crate) fn router() -> RouterStatus {
                 peer_keepalived: Some("running".into()),
             }),
         },
+        protect: None,
         last_failover: None,
         last_transition: Some(TransitionStatus {
             time: "2026-01-02T03:04:05Z".into(),
