@@ -8,7 +8,7 @@
 //! [`frr`] (the routers), [`capture`] and [`oracle`] (what was on the wire, read by tshark and
 //! so by none of this project's own code) and [`prober`] (what a client noticed). Of the agent
 //! itself, [`watcher`] is `keepfast watch`, and [`daemon`] with [`router`] is `keepfast run`.
-//! Between them [`fault`] loses frames.
+//! Between them [`fault`] loses frames, and [`flood`] adds those of an attacker.
 
 pub mod netns;
 
@@ -20,6 +20,8 @@ pub mod gate;
 pub mod link;
 
 pub mod fault;
+
+pub mod flood;
 
 pub mod keepalived;
 

@@ -138,7 +138,7 @@ impl Sender {
 
 /// The address of a packet socket on an interface of the calling thread's namespace; of
 /// protocol 0.
-fn address_of(interface: &str) -> Result<SockAddr> {
+pub(crate) fn address_of(interface: &str) -> Result<SockAddr> {
     of_protocol(interface, 0)
 }
 
