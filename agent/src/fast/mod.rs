@@ -16,7 +16,7 @@
 //! [`sessions`] (whom it probes, and how often: [`peer`], [`budget`], [`schedule`],
 //! [`leaders`], [`multiplier`]), [`questions`] (asking at the pace of
 //! tens of milliseconds), [`probe`], [`home`] (its sockets in a namespace), [`clock`],
-//! [`status`] (what operators see), [`standing`] (how it is scheduled).
+//! [`stale`] (verdicts that come late), [`status`] (what operators see), [`standing`] (how it is scheduled).
 
 mod act;
 mod budget;
@@ -35,6 +35,7 @@ mod review;
 mod rounds;
 mod schedule;
 mod sessions;
+mod stale;
 pub mod standing;
 mod status;
 mod thread;

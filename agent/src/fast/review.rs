@@ -24,6 +24,9 @@ impl Thread {
     /// Looks at everything without an event: sessions all, routers in turn.
     pub(super) fn review(&mut self, now: Nanos) -> Result<()> {
         for missed in self.sessions.review(now, &mut self.kernel)? {
+            if missed.silent && self.stale.waits(missed.number) {
+                continue;
+            }
             for id in self.sessions.users(missed.number) {
                 self.make_up_for_loss(&id, missed)?;
             }

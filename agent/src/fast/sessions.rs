@@ -114,6 +114,17 @@ impl Sessions {
         }
     }
 
+    /// How long a silence of the session with this number takes.
+    pub(super) fn silence_ns(&self, number: u32) -> Nanos {
+        let peer = self.by_number.get(&number);
+        let peer = peer.and_then(|key| self.peers.get(key));
+        peer.map_or(0, |peer| {
+            // As many probes, and an interval for the last one's answer.
+            let probes = Nanos::from(peer.multiplier()).saturating_add(1);
+            peer.interval_ns().saturating_mul(probes)
+        })
+    }
+
     /// The routers that the session with this number speaks for.
     pub(super) fn users(&self, number: u32) -> Vec<RouterId> {
         let Some(key) = self.by_number.get(&number) else {

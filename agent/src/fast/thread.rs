@@ -26,6 +26,7 @@ use super::guarded::Guarded;
 use super::home::Home;
 use super::order::{Order, Told};
 use super::sessions::Sessions;
+use super::stale::Stale;
 use super::{act, facts};
 
 const MS: Nanos = 1_000_000;
@@ -69,6 +70,7 @@ pub(super) struct Thread {
     pub(super) by_key: HashMap<RouterKey, RouterId>,
     pub(super) due: BTreeSet<(Nanos, RouterId)>,
     pub(super) sessions: Sessions,
+    pub(super) stale: Stale,
     pub(super) review_at: Nanos,
     /// The router that was looked at last.
     pub(super) looked_at: Option<RouterId>,
@@ -103,6 +105,7 @@ impl Thread {
             by_key: HashMap::new(),
             due: BTreeSet::new(),
             sessions,
+            stale: Stale::default(),
             review_at: 0,
             looked_at: None,
             lateness: Lateness::default(),
@@ -144,6 +147,11 @@ impl Thread {
         }
         let now = monotonic_ns()?;
         self.pass(now)?;
+        while let Some(session) = self.stale.take(now) {
+            for id in self.sessions.users(session) {
+                self.happened(&id, Event::Silent)?;
+            }
+        }
         if !self.routers.is_empty() && now >= self.review_at {
             self.review_at = now + REVIEW_NS;
             self.review(now)?;
@@ -155,7 +163,9 @@ impl Thread {
         let probes = self.sessions.deadline();
         let routers = self.due.first().map(|(due, _)| *due);
         let review = (!self.routers.is_empty()).then_some(self.review_at);
-        probes.into_iter().chain(routers).chain(review).min()
+        let stale = self.stale.deadline();
+        let all = probes.into_iter().chain(routers).chain(review).chain(stale);
+        all.min()
     }
 
     fn note_lateness(&mut self, late_ns: Nanos) {
@@ -187,8 +197,14 @@ impl Thread {
             _ => None,
         };
         if let Some(event) = of_peer {
+            let now = monotonic_ns()?;
             if event != Event::Back {
-                self.sessions.alarm(record.session, monotonic_ns()?);
+                self.sessions.alarm(record.session, now);
+            }
+            match event {
+                Event::Back => self.stale.forget(record.session),
+                Event::Silent if self.is_put_off(record, now) => return Ok(()),
+                _ => {}
             }
             for id in self.sessions.users(record.session) {
                 self.happened(&id, event)?;
@@ -209,6 +225,24 @@ impl Thread {
         };
         self.happened(&id, event)?;
         self.choose_peer(&id, monotonic_ns()?)
+    }
+
+    /// Whether a verdict comes too late to count as it is; that is told.
+    fn is_put_off(&mut self, record: &Record, now: Nanos) -> bool {
+        let silence = self.sessions.silence_ns(record.session);
+        let at = record.time_ns;
+        if !self.stale.is_put_off(record.session, at, now, silence) {
+            return false;
+        }
+        let late_ms = now.saturating_sub(at) / MS;
+        for id in self.sessions.users(record.session) {
+            let detail = format!(
+                "the verdict that the peer is silent was read {late_ms} ms late, for this host \
+                 was busy: it is probed again first"
+            );
+            self.told(&id, now, "verdict_late", detail);
+        }
+        true
     }
 
     fn obey(&mut self, order: Order) -> Result<()> {
