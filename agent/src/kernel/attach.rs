@@ -70,6 +70,17 @@ impl Attachment {
         format!("{} in, {} out", self.ingress, self.egress)
     }
 
+    /// Where its links are pinned.
+    pub fn pins(&self) -> impl Iterator<Item = &Path> {
+        self.links.iter().filter_map(|held| match held {
+            Held::Pinned { path, .. }
+            | Held::Filter {
+                note: Some(path), ..
+            } => Some(path.as_path()),
+            _ => None,
+        })
+    }
+
     /// Logs how the interface `name` of the namespace `label` is watched, and what
     /// stays of it.
     pub fn tell(&self, name: &str, label: &str) {

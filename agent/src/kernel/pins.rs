@@ -11,6 +11,7 @@
 //! are removed by whoever starts next, unless there still is such a state directory: its
 //! next daemon comes.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
@@ -124,6 +125,28 @@ impl PinDirectory {
         let path = self.path.join(name);
         make(&path)?;
         Ok(path)
+    }
+
+    /// Lets go of the links of an agent before this one that are not among `held`: of
+    /// interfaces that nobody asks for any more. How many there were.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read.
+    pub fn let_go_of_others(&self, held: &BTreeSet<&Path>) -> Result<usize> {
+        let doing = || format!("list {}", self.path.display());
+        let mut count = 0;
+        for entry in fs::read_dir(&self.path).with_context(doing)? {
+            let path = entry.with_context(doing)?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            // A map's name begins with a letter, a link's with its namespace's number.
+            let is_link = name.is_some_and(|name| name.starts_with(|it: char| it.is_ascii_digit()));
+            if is_link && !held.contains(path.as_path()) {
+                fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
+                count += 1;
+            }
+        }
+        Ok(count)
     }
 
     /// Leaves all that is pinned to the agent after this one.

@@ -175,6 +175,11 @@ impl Site {
         }
     }
 
+    /// Where the links of the kernel programs on its interfaces are pinned.
+    pub(super) fn pins(&self) -> impl Iterator<Item = &std::path::Path> {
+        self.attached.values().flat_map(Attachment::pins)
+    }
+
     /// Whether the kernel programs watch an interface.
     pub(super) fn is_watched(&self, index: u32) -> bool {
         self.attached.contains_key(&index)

@@ -1,14 +1,39 @@
 //! Going on where an agent before this one has stopped, and leaving all to the next one.
 
+use std::collections::BTreeSet;
+
 use tracing::{info, warn};
 
 use crate::config::RouterId;
-use crate::engine::{Adverts, Input};
+use crate::engine::{Adverts, Input, Nanos};
 use crate::observe::Source;
+use crate::report::clock::monotonic_ns;
 
 use super::daemon::Daemon;
+use super::site::Site;
+
+/// How long routers of the agent before this one may take to be declared again, nanoseconds.
+const RETURN_NS: Nanos = 120_000_000_000;
 
 impl Daemon {
+    /// Every second: what the agent before this one has left for interfaces of routers that
+    /// nobody has declared again is let go.
+    pub(super) fn let_go_of_left_links(&mut self) {
+        let (Some(observer), Ok(now)) = (&mut self.observer, monotonic_ns()) else {
+            return;
+        };
+        let waits = now < self.started_ns + RETURN_NS || !self.unattached.is_empty();
+        if waits || !std::mem::take(&mut observer.pins.adopted) {
+            return;
+        }
+        let held: BTreeSet<_> = self.sites.values().flat_map(Site::pins).collect();
+        match observer.pins.let_go_of_others(&held) {
+            Ok(0) => {}
+            Ok(count) => info!("let go of {count} links that the agent before this one has left"),
+            Err(error) => warn!("{error:#}"),
+        }
+    }
+
     /// The kernel programs have told nothing new of routers that an agent before this one
     /// has looked after: how they are is in the maps.
     pub(super) fn take_up_states(&mut self) {

@@ -20,6 +20,7 @@ impl Daemon {
         self.sign();
         self.forget_old();
         self.tell_offences();
+        self.let_go_of_left_links();
         self.report();
         let unwritten = self.members.values_mut().filter_map(|it| {
             let state = it.unwritten?;
