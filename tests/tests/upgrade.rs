@@ -28,8 +28,10 @@ const FEW: usize = 4;
 /// A virtual router that nobody but the rival has, and that comes and goes all the time.
 const FLAPPING: u8 = 77;
 
-/// Between two of its adverts.
+/// Between two of its adverts, where it is for so many upgrades; the event log has room for
+/// some 2,000.
 const PACE: Duration = Duration::from_millis(20);
+const PACE_IS_FOR: usize = 8;
 
 fn alone(test: impl FnOnce()) {
     lab::alone(
@@ -111,7 +113,7 @@ struct Flapping {
 }
 
 impl Flapping {
-    fn start(rival: Rival) -> Self {
+    fn start(rival: Rival, pace: Duration) -> Self {
         let ends = Arc::<AtomicBool>::default();
         let told = Arc::clone(&ends);
         let thread = thread::spawn(move || {
@@ -121,7 +123,7 @@ impl Flapping {
                     rival
                         .send(FLAPPING, priority, Duration::from_secs(10))
                         .unwrap();
-                    thread::sleep(PACE);
+                    thread::sleep(pace);
                 }
                 rounds += 1;
             }
@@ -193,7 +195,10 @@ fn nothing_is_lost_or_doubled_over_upgrades() {
         let before = changes(&pair);
         let first = links(pair.backup());
         assert!(first.len() >= 2, "{first:?}");
-        let flapping = Flapping::start(rival);
+        let flapping = Flapping::start(
+            rival,
+            PACE * u32::try_from(1 + upgrades / PACE_IS_FOR).unwrap(),
+        );
         for number in 0..upgrades {
             thread::sleep(Duration::from_millis(300));
             let pid = pair.backup().pid().unwrap();
