@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use std::env;
 
 /// What is done to the primary, and undone.
-mod loss;
+pub(crate) mod loss;
 
 /// One loss, from the start state back to it.
 mod run;

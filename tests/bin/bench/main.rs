@@ -1,8 +1,8 @@
 //! Measures the kernel programs and the agent, and sets the numbers beside what was promised.
 //!
 //! `cargo xtask bench [cost] [latency] [timer] [scale] [states] [storm] [fleet]
-//! [failover] [steady] [probing] [metrics] [neutron] [operate]`, as root; all of them without a name. The
-//! last nine are of `keepfast run`.
+//! [failover] [steady] [starve] [probing] [metrics] [neutron] [operate]`, as root; all of them without a name. The
+//! last ten are of `keepfast run`.
 //! Prints tables and writes them as JSON to `target/bench/keepfast.json`. A target that is missed
 //! is told, not an error: it may be the machine's fault. A wrong, lost or missing event is one:
 //! told as a fault, and the exit status is then 1.
@@ -56,6 +56,7 @@ mod neutron;
 mod operate;
 mod probing;
 mod scale;
+mod starve;
 mod states;
 mod steady;
 mod storm;
@@ -64,7 +65,7 @@ mod timer;
 /// A measurement's name and what does it.
 type Measurement = (&'static str, fn() -> Result<Findings>);
 
-const MEASUREMENTS: [Measurement; 13] = [
+const MEASUREMENTS: [Measurement; 14] = [
     ("cost", cost::measure),
     ("latency", latency::measure),
     ("timer", timer::measure),
@@ -75,6 +76,7 @@ const MEASUREMENTS: [Measurement; 13] = [
     ("metrics", metrics::measure),
     ("failover", failover::measure),
     ("steady", steady::measure),
+    ("starve", starve::measure),
     ("probing", probing::measure),
     ("neutron", neutron::measure),
     ("operate", operate::measure),
