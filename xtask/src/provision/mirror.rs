@@ -10,7 +10,7 @@ const MAIN_SUITES: [&str; 4] = ["stable", "testing", "unstable", "sid"];
 
 /// A Debian archive and the key that signs it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mirror {
+pub(crate) struct Mirror {
     uri: String,
     /// A key file, or an embedded key whose lines are kept as they stand.
     signed_by: Option<String>,
@@ -18,7 +18,7 @@ pub(super) struct Mirror {
 
 impl Mirror {
     /// The archive that the system installs its own packages from.
-    pub(super) fn of_system() -> Result<Self> {
+    pub(crate) fn of_system() -> Result<Self> {
         let os_release = fs::read_to_string("/etc/os-release").context("read /etc/os-release")?;
         let codename = os_release
             .lines()
@@ -38,12 +38,12 @@ impl Mirror {
     }
 
     /// The address of the archive.
-    pub(super) fn uri(&self) -> &str {
+    pub(crate) fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// A sources file for another suite of the same archive.
-    pub(super) fn sources(&self, suite: &str) -> String {
+    /// A sources file for other suites of the same archive, with a blank between their names.
+    pub(crate) fn sources(&self, suite: &str) -> String {
         let mut text = format!(
             "Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\n",
             self.uri

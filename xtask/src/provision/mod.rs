@@ -5,8 +5,9 @@
 mod debian;
 mod library;
 mod linker;
-mod mirror;
+pub(crate) mod mirror;
 pub(crate) mod root;
+pub(crate) mod suite;
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! A small Debian system in a folder, in which tests install and boot.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -44,16 +44,22 @@ pub(crate) fn provide(project: &Project) -> Result<PathBuf> {
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let mirror = Mirror::of_system().context("find the Debian mirror that this system uses")?;
     // The final name appears last, so that half a system is never used.
     let partial = folder.join("partial");
-    run(Command::new("debootstrap")
-        .arg("--variant=minbase")
-        .arg(format!("--include={wanted}"))
-        .arg(SUITE)
-        .arg(&partial)
-        .arg(mirror.uri()))?;
+    debootstrap(SUITE, &wanted, &partial)?;
     fs::rename(&partial, &root).with_context(|| format!("make {}", root.display()))?;
     fs::write(&made_of, wanted).with_context(|| format!("write {}", made_of.display()))?;
     Ok(root)
+}
+
+/// Makes the least of a release that Debian needs, with these packages, which are separated by
+/// commas.
+pub(crate) fn debootstrap(suite: &str, packages: &str, root: &Path) -> Result<()> {
+    let mirror = Mirror::of_system().context("find the Debian mirror that this system uses")?;
+    run(Command::new("debootstrap")
+        .arg("--variant=minbase")
+        .arg(format!("--include={packages}"))
+        .arg(suite)
+        .arg(root)
+        .arg(mirror.uri()))
 }
