@@ -22,6 +22,14 @@ fn watch(arguments: &[&str]) -> Command {
     command
 }
 
+/// The tc filters on what eth0 sends.
+fn filters(namespace: &Namespace) -> String {
+    let mut command = namespace.command("tc");
+    command.args(["filter", "show", "dev", "eth0", "egress"]);
+    // Without their qdisc there are none, and tc calls that an error.
+    process::output(&mut command).unwrap_or_default()
+}
+
 #[test]
 fn a_signal_ends_it_and_nothing_is_left() {
     alone(|| {
@@ -40,7 +48,9 @@ fn a_signal_ends_it_and_nothing_is_left() {
             let (pins, held) = (watcher.pins(), watcher.holds().unwrap());
             assert!(pins.join("VIRTUAL_ROUTERS").exists(), "{}", pins.display());
             let links = held.iter().filter(|thing| thing[0] == "link").count();
-            assert_eq!(links, 2, "{held:?}");
+            // Before Linux 6.6 what is sent is seen by a filter, and that is no link.
+            let expected = if filters(watched).is_empty() { 2 } else { 1 };
+            assert_eq!(links, expected, "{held:?}");
             watcher.signal(signal).unwrap();
             let ended = watcher.wait_end().unwrap();
             assert_eq!(ended.status.code(), Some(0), "{signal}: {}", ended.messages);
@@ -49,6 +59,7 @@ fn a_signal_ends_it_and_nothing_is_left() {
             let interface = process::output(watched.command("ip").args(["link", "show", "eth0"]));
             let interface = interface.unwrap();
             assert!(!interface.contains("xdp"), "{signal}: {interface}");
+            assert_eq!(filters(watched), "", "{signal}");
         }
     });
 }
