@@ -31,6 +31,8 @@ mod returning;
 mod safety;
 #[path = "takeover/shadow.rs"]
 mod shadow;
+#[path = "takeover/slow.rs"]
+mod slow;
 #[path = "takeover/three.rs"]
 mod three;
 #[path = "takeover/wrong.rs"]
