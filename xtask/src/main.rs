@@ -4,6 +4,7 @@ mod build_ebpf;
 mod check_ebpf;
 mod dist;
 mod facts;
+mod kernel;
 mod lab;
 mod lint;
 mod machine;
@@ -38,7 +39,14 @@ enum Task {
     /// Test everything, or the named parts; as root for all
     Test {
         /// The parts to run
+        #[arg(conflicts_with = "kernel")]
         parts: Vec<test::Part>,
+        /// Run some of each area on this kernel of Debian's instead, in an emulated machine
+        #[arg(long)]
+        kernel: Option<kernel::Kernel>,
+        /// Run just these there: a file of tests/tests, or more exactly `watch::interfaces`
+        #[arg(long, requires = "kernel", value_name = "TESTS")]
+        only: Vec<String>,
     },
     /// Show a failover as keepfast and a client see it; as root
     Demo {
@@ -78,7 +86,16 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::BuildEbpf => build_ebpf::build_ebpf(&project)?,
         Task::CheckEbpf => check_ebpf::check_ebpf(&project)?,
         Task::Lint => lint::lint(&project)?,
-        Task::Test { parts } => return Ok(test::test(&project, &parts)),
+        Task::Test {
+            parts,
+            kernel,
+            only,
+        } => {
+            return Ok(match kernel {
+                Some(kernel) => test::test_on(&project, kernel, &only),
+                None => test::test(&project, &parts),
+            });
+        }
         Task::Demo { keep } => {
             let arguments: &[&str] = if keep { &["--keep"] } else { &[] };
             lab::run_program(&project, "demo", arguments)?;

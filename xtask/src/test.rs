@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::ops::AddAssign;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
 use crate::check_ebpf::check_ebpf;
+use crate::kernel::{self, Kernel};
 use crate::lab::{AGENT_VARIABLE, Profile, build_agent};
 use crate::lint::lint;
 use crate::machine;
@@ -32,6 +33,8 @@ pub(crate) enum Part {
     Unit,
     /// Tests in the lab: root, namespaces, peers from packages.
     Integration,
+    /// Some of those on other kernels, with the keepalived of their releases.
+    Kernels,
 }
 
 impl Part {
@@ -41,6 +44,7 @@ impl Part {
             Self::Ebpf => check_ebpf(project),
             Self::Unit => run_unit(project, counts),
             Self::Integration => run_integration(project, counts),
+            Self::Kernels => run_kernels(project, counts),
         }
     }
 }
@@ -52,15 +56,16 @@ impl fmt::Display for Part {
             Self::Ebpf => "ebpf",
             Self::Unit => "unit",
             Self::Integration => "integration",
+            Self::Kernels => "kernels",
         })
     }
 }
 
 /// How many tests passed and failed.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
-struct Counts {
-    passed: u64,
-    failed: u64,
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
 }
 
 impl AddAssign for Counts {
@@ -92,8 +97,20 @@ pub(crate) fn test(project: &Project, parts: &[Part]) -> ExitCode {
             failures.push(format!("{part} failed: {error:#}"));
         }
     }
+    conclude(counts, &failures)
+}
+
+/// Runs tests on one kernel: some of each area, or only these.
+pub(crate) fn test_on(project: &Project, kernel: Kernel, only: &[String]) -> ExitCode {
+    let mut counts = Counts::default();
+    let failure = kernel::test(project, kernel, only, &mut counts).err();
+    let failures: Vec<_> = failure.iter().map(|error| format!("{error:#}")).collect();
+    conclude(counts, &failures)
+}
+
+fn conclude(counts: Counts, failures: &[String]) -> ExitCode {
     // On the same stream, so that the counts are the last line of all.
-    for failure in &failures {
+    for failure in failures {
         println!("{failure}");
     }
     println!("{counts}");
@@ -123,17 +140,47 @@ fn run_integration(project: &Project, counts: &mut Counts) -> Result<()> {
     run_tests(cargo, counts)
 }
 
+/// All supported ones, even if one of them fails.
+fn run_kernels(project: &Project, counts: &mut Counts) -> Result<()> {
+    let failures: Vec<_> = Kernel::SUPPORTED
+        .into_iter()
+        .filter_map(|kernel| kernel::test(project, kernel, &[], counts).err())
+        .map(|error| format!("{error:#}"))
+        .collect();
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(())
+}
+
 /// Runs `cargo test`, passes its output through and counts.
-fn run_tests(mut cargo: Command, counts: &mut Counts) -> Result<()> {
+fn run_tests(cargo: Command, counts: &mut Counts) -> Result<()> {
     let name = line(&cargo);
-    // One pipe for both streams: cargo's messages stay between the lines.
+    let watched = watch(cargo)?;
+    *counts += watched.counts;
+    if !watched.status.success() {
+        bail!("{name}: {}", watched.status);
+    }
+    ensure!(watched.counts != Counts::default(), "{name}: no test ran");
+    Ok(())
+}
+
+/// What a program has printed that runs tests.
+pub(crate) struct Watched {
+    pub(crate) output: String,
+    pub(crate) counts: Counts,
+    pub(crate) status: ExitStatus,
+}
+
+/// Runs a program that runs tests, passes its output through and counts.
+pub(crate) fn watch(mut command: Command) -> Result<Watched> {
+    let name = line(&command);
+    // One pipe for both streams: command's messages stay between the lines.
     let (reader, writer) = io::pipe().context("make a pipe")?;
-    cargo
+    command
         .stderr(writer.try_clone().context("copy a pipe")?)
         .stdout(writer);
-    let mut child = cargo.spawn().with_context(|| format!("start {name}"))?;
+    let mut child = command.spawn().with_context(|| format!("start {name}"))?;
     // It holds our writing ends, and the reader waits for the last of them.
-    drop(cargo);
+    drop(command);
     let (sender, receiver) = mpsc::channel();
     // The receiver goes only when this function has returned with an error.
     thread::spawn(move || sender.send(pass_through(reader)).ok());
@@ -143,17 +190,16 @@ fn run_tests(mut cargo: Command, counts: &mut Counts) -> Result<()> {
         .context("a process that the tests left behind still holds their output")?
         .with_context(|| format!("read the output of {name}"))?;
 
-    let mut own = Counts::default();
+    let mut counts = Counts::default();
     output
         .lines()
         .filter_map(parse_result)
-        .for_each(|result| own += result);
-    *counts += own;
-    if !status.success() {
-        bail!("{name}: {status}");
-    }
-    ensure!(own != Counts::default(), "{name}: no test ran");
-    Ok(())
+        .for_each(|result| counts += result);
+    Ok(Watched {
+        output,
+        counts,
+        status,
+    })
 }
 
 /// Copies a stream to ours as it comes, so that a test that hangs is the last
