@@ -65,7 +65,8 @@ enum Task {
     DebianRoot,
     /// Measure; as root
     Bench {
-        /// The benchmarks to run instead of all
+        /// The benchmarks to run instead of all, or --peers with its options: `--peers --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         names: Vec<String>,
     },
 }

@@ -54,6 +54,7 @@ mod latency;
 mod metrics;
 mod neutron;
 mod operate;
+mod peers;
 mod probing;
 mod scale;
 mod starve;
@@ -107,9 +108,18 @@ fn run() -> Result<ExitCode> {
         sight::stamp(words)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let chosen = choose(&arguments)?;
+    let peers = arguments
+        .split_first()
+        .filter(|(first, _)| peers::NAMES.contains(&first.as_str()));
+    let chosen = match peers {
+        Some(_) => Vec::new(),
+        None => choose(&arguments)?,
+    };
     if !require(&[Need::Root, Need::Tool("ip")]) {
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some((_, options)) = peers {
+        return peers::run(options);
     }
     println!("{:#}", report::machine()?);
     let mut all = Vec::new();

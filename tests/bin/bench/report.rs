@@ -100,7 +100,8 @@ impl Findings {
         }
     }
 
-    fn value(&self) -> Value {
+    /// For JSON.
+    pub(crate) fn value(&self) -> Value {
         let tables: Vec<Value> = self.tables.iter().map(Table::value).collect();
         let target = |target: &Target| {
             json!({

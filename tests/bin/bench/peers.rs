@@ -1,0 +1,313 @@
+//! keepfast beside what else makes a router fail over: `cargo xtask bench --peers`.
+//!
+//! Each fault is done `--cycles` times to each peer, one peer after the other: those that take
+//! milliseconds by one pair of hosts, those that take seconds by `--pairs` at the same time, each
+//! in namespaces of its own. Then all peers are watched side by side for `--minutes` under each
+//! load, and each alone with `--routers`. Writes `target/bench/peers.json` and, with `--readme`,
+//! the README's table and its picture.
+
+use crate::peers::calm::Calm;
+use crate::peers::crowd::Crowd;
+use crate::peers::cycle::Measured;
+use crate::peers::peer::{PEERS, Peer};
+use crate::peers::table::Found;
+use crate::report::{self, Cell, Findings, Table};
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use lab::folder;
+use lab::process::output;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+/// Nobody strikes.
+mod calm;
+
+/// keepalived or FRR.
+mod alone;
+
+/// Many routers.
+mod crowd;
+
+/// A fault and its end.
+mod cycle;
+
+/// Two hosts.
+mod pair;
+
+/// Who is compared.
+mod peer;
+
+/// The plot.
+mod picture;
+
+/// The README's part.
+mod table;
+
+/// How the comparison is called on the command line.
+pub(crate) const NAMES: [&str; 2] = ["peers", "--peers"];
+
+/// Compare keepfast with keepalived alone and with FRR
+#[derive(Debug, Parser)]
+#[command(name = "bench --peers")]
+struct Options {
+    /// How often each fault is done to each peer; 0 leaves this out
+    #[arg(long, default_value_t = 20)]
+    cycles: usize,
+    /// How long all are watched under each load; 0 leaves this out
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// Pairs of hosts at the same time, of those that take seconds
+    #[arg(long, default_value_t = 10)]
+    pairs: usize,
+    /// How many routers a host has when its processes are measured
+    #[arg(long, value_delimiter = ',', default_value = "1,50,400")]
+    routers: Vec<usize>,
+    /// For how long they are, in seconds; 0 leaves this out
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// Only the peers whose keys contain this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Write the README's table and its picture
+    #[arg(long)]
+    readme: bool,
+}
+
+/// Does all of it.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let words = [&["bench --peers".to_owned()], arguments].concat();
+    let options = match Options::try_parse_from(words) {
+        Ok(options) => options,
+        Err(error) => {
+            error.print().context("print")?;
+            return Ok(if error.use_stderr() {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            });
+        }
+    };
+    let peers: Vec<_> = PEERS
+        .iter()
+        .filter(|it| it.key.contains(&options.only))
+        .collect();
+    ensure!(
+        !peers.is_empty(),
+        "--only {:?}: no key contains that",
+        options.only
+    );
+    let found = measure(&peers, &options)?;
+    let findings = findings(&found);
+    findings.print();
+    let command = format!("cargo xtask bench --peers {}", arguments.join(" "));
+    let facts = facts(command.trim())?;
+    let file = folder::of_target("bench")?.join("peers.json");
+    let document = json!({ "facts": facts, "found": findings.value() });
+    fs::write(&file, format!("{document:#}\n")).context("write peers.json")?;
+    println!("\nwritten to {}", file.display());
+    let picture = picture::draw(&found.measured)?;
+    fs::write(file.with_file_name("peers.svg"), &picture).context("write peers.svg")?;
+    if options.readme {
+        let text = found.markdown(&peers, &told(&facts))?;
+        write_readme(&text, &picture)?;
+    }
+    Ok(if findings.faults.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn measure(peers: &[&'static Peer], options: &Options) -> Result<Found> {
+    let mut found = Found {
+        measured: Vec::new(),
+        calm: Vec::new(),
+        crowds: Vec::new(),
+    };
+    for &peer in peers {
+        for fault in pair::FAULTS.into_iter().filter(|_| options.cycles > 0) {
+            println!("{}: {}, {} times", peer.name, fault.name(), options.cycles);
+            let pairs = if peer.slow { options.pairs } else { 1 };
+            found
+                .measured
+                .push(cycle::repeat(peer, fault, options.cycles, pairs));
+        }
+    }
+    if options.minutes > 0.0 {
+        found.calm = calm::watch(peers, Duration::from_secs_f64(options.minutes * 60.0))?;
+    }
+    for &routers in options.routers.iter().filter(|_| options.seconds > 0) {
+        ensure!(
+            (1..=400).contains(&routers),
+            "--routers {routers}: expected 1 to 400"
+        );
+        for &peer in peers {
+            println!("{}: {routers} routers, {} s", peer.name, options.seconds);
+            found.crowds.push(crowd::measure(
+                peer,
+                routers,
+                Duration::from_secs(options.seconds),
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// What the figures depend on.
+fn facts(command: &str) -> Result<Value> {
+    let version = |program: &str, argument: &str| -> Result<String> {
+        // keepalived says it where others say what is wrong.
+        let mut shell = Command::new(program);
+        let said = shell
+            .arg(argument)
+            .output()
+            .with_context(|| format!("ask {program}"))?;
+        let said = [said.stdout, said.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        Ok(said.lines().next().unwrap_or_default().trim().to_owned())
+    };
+    Ok(json!({
+        "machine": report::machine()?,
+        "keepalived": version("keepalived", "--version")?,
+        "frr": version("/usr/lib/frr/vrrpd", "--version")?,
+        "keepfast": version(&lab::binary::path().display().to_string(), "--version")?,
+        "date": output(Command::new("date").args(["-u", "+%F"]))?.trim(),
+        "command": command,
+    }))
+}
+
+fn findings(found: &Found) -> Findings {
+    let outages = |it: &Measured| {
+        let mut row = vec![
+            Cell::text(it.peer.name),
+            Cell::text(it.fault.name()),
+            Cell::count(it.samples.len()),
+        ];
+        for spread in [it.outage(), it.moved()] {
+            row.extend(match spread {
+                Ok(spread) => [spread.p50, spread.max].map(|it| Cell::Number(it, 2)),
+                Err(_) => ["-", "-"].map(Cell::text),
+            });
+        }
+        row
+    };
+    let calm = |it: &Calm| {
+        vec![
+            Cell::text(it.peer.name),
+            Cell::text(it.load),
+            Cell::Number(it.seconds, 0),
+            Cell::count(it.changes),
+        ]
+    };
+    let crowd = |it: &Crowd| {
+        let mut row = vec![Cell::text(it.peer.name), Cell::count(it.routers)];
+        match &it.held {
+            Ok(hosts) => {
+                for held in hosts {
+                    row.push(Cell::count(held.processes));
+                    row.push(Cell::Number(held.busy, 2));
+                    row.push(Cell::Number(held.megabytes, 1));
+                }
+            }
+            Err(_) => row.extend(["-"; 6].map(Cell::text)),
+        }
+        row.extend(match &it.outage {
+            Some(Ok(spread)) => [spread.p50, spread.max].map(|it| Cell::Number(it, 1)),
+            _ => ["-", "-"].map(Cell::text),
+        });
+        row
+    };
+    let mut faults = Vec::new();
+    for it in &found.measured {
+        let done = it.samples.len();
+        let told = it.error.as_ref();
+        faults.extend(told.map(|error| {
+            format!(
+                "{}, {}, after {done}: {error:#}",
+                it.peer.name,
+                it.fault.name()
+            )
+        }));
+    }
+    for it in &found.crowds {
+        let of = format!("{}, {} routers", it.peer.name, it.routers);
+        faults.extend(
+            it.held
+                .as_ref()
+                .err()
+                .map(|error| format!("{of}: {error:#}")),
+        );
+        let cut = it.outage.as_ref().and_then(|it| it.as_ref().err());
+        faults.extend(cut.map(|error| format!("{of}, power cut: {error:#}")));
+    }
+    Findings {
+        tables: vec![
+            Table {
+                title: "How long a client had no answer, and when the other host had the router",
+                columns: &[
+                    "peer",
+                    "fault",
+                    "times",
+                    "median ms",
+                    "worst ms",
+                    "moved median ms",
+                    "moved worst ms",
+                ],
+                rows: found.measured.iter().map(outages).collect(),
+            },
+            Table {
+                title: "Failovers without a fault",
+                columns: &["peer", "meanwhile", "s", "failovers"],
+                rows: found.calm.iter().map(calm).collect(),
+            },
+            Table {
+                title: "All processes of a host while nothing happens; then its power is cut, and of \
+                        up to five routers the outage",
+                columns: &[
+                    "peer",
+                    "routers",
+                    "primary's processes",
+                    "CPU %",
+                    "MB",
+                    "backup's processes",
+                    "CPU % ",
+                    "MB ",
+                    "median ms",
+                    "worst ms",
+                ],
+                rows: found.crowds.iter().map(crowd).collect(),
+            },
+        ],
+        targets: Vec::new(),
+        faults,
+    }
+}
+
+/// What the figures were made on and by, in a line.
+fn told(facts: &Value) -> String {
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let machine = &facts["machine"];
+    format!(
+        "`{}`, {}: Linux {}, {} x {}; {}; {}; {}.",
+        word(&facts["command"]),
+        word(&facts["date"]),
+        word(&machine["kernel"]),
+        machine["processors"],
+        word(&machine["processor"]),
+        word(&facts["keepalived"]),
+        word(&facts["frr"]),
+        word(&facts["keepfast"]),
+    )
+}
+
+fn write_readme(table: &str, picture: &str) -> Result<()> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = top.join("README.md");
+    let text = fs::read_to_string(&readme).context("read README.md")?;
+    fs::write(&readme, table::put(&text, table)?).context("write README.md")?;
+    let file = top.join("tests/bin/bench/peers/outage.svg");
+    fs::write(&file, picture).context("write the picture")
+}

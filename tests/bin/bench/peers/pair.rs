@@ -1,0 +1,348 @@
+//! Two hosts with the same routers, looked after by one of those that are compared, and a client.
+
+use crate::peers::alone::Alone;
+use crate::peers::peer::{Kind, Peer};
+use anyhow::{Context, Result};
+use lab::daemon::Daemon;
+use lab::link;
+use lab::router::{HA, Host, INNER, Topology};
+use lab::segment::{Plug, Port, Segment};
+use lab::wait;
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::fmt::Write;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::thread;
+use std::time::Duration;
+
+/// Longer than any takeover or return takes.
+pub(crate) const LIMIT: Duration = Duration::from_secs(25);
+/// So many routers have adverts on one link: identifiers are one byte.
+const EACH_LINK: usize = 200;
+/// The second link with adverts.
+const SECOND: &str = "ha-lab2";
+
+/// What is done to a primary.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// Its host's power is cut: all its links end.
+    Power,
+    /// The link that its adverts go over ends, at both ends.
+    Link,
+    /// The program that speaks VRRP is killed.
+    Kill,
+    /// It is told to go.
+    HandOver,
+}
+
+/// In the order of the table.
+pub(crate) const FAULTS: [Fault; 4] = [Fault::Power, Fault::Link, Fault::Kill, Fault::HandOver];
+
+impl Fault {
+    /// For people and for JSON.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Power => "power cut",
+            Self::Link => "link down",
+            Self::Kill => "killed",
+            Self::HandOver => "handed over",
+        }
+    }
+}
+
+/// What looks after the routers of one host.
+enum Side {
+    Alone(Vec<Alone>),
+    Keepfast(Daemon),
+}
+
+/// Two hosts, one of which is the primary.
+pub(crate) struct Pair {
+    // Before the network that they are in.
+    sides: Vec<Side>,
+    further: Vec<Port>,
+    peer: &'static Peer,
+    pub(crate) topology: Topology,
+    _second: Option<Segment>,
+}
+
+/// The virtual address of a router.
+pub(crate) fn address(number: usize) -> Ipv4Addr {
+    let [high, low] = [number / EACH_LINK, number % EACH_LINK + 1];
+    // The client's own are 10.0.0.100 and those of the hosts 10.0.9.*.
+    let third = if number == 0 { 0 } else { high + 1 };
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 0)) + (third * 256 + low) as u32)
+}
+
+impl Pair {
+    /// Makes the network, starts `count` routers on both hosts, and waits until one is the primary.
+    pub(crate) fn start(peer: &'static Peer, count: usize) -> Result<Self> {
+        let topology = Topology::new(2)?;
+        link::ip(&topology.client, "route add 10.0.0.0/16 dev eth0\n")?;
+        let mut pair = Self {
+            sides: Vec::new(),
+            further: Vec::new(),
+            peer,
+            topology,
+            _second: None,
+        };
+        if count > EACH_LINK {
+            let second = Segment::new("ha2")?;
+            let plugs: Vec<Plug<'_>> = pair
+                .topology
+                .hosts
+                .iter()
+                .map(|host| Plug {
+                    namespace: &host.namespace,
+                    interface: SECOND,
+                    addresses: &[],
+                })
+                .collect();
+            pair.further = second.attach_all(&plugs)?;
+            pair._second = Some(second);
+        }
+        for host in &pair.topology.hosts {
+            let side = start(peer, host, count)?;
+            pair.sides.push(side);
+            // The first becomes the primary before there is another.
+            let word = if pair.sides.len() == 1 {
+                "primary"
+            } else {
+                "backup"
+            };
+            let number = pair.sides.len() - 1;
+            wait::until(&format!("{word} at the start"), LIMIT, || {
+                let state = pair.state(number);
+                if state == word { Ok(()) } else { Err(state) }
+            })
+            .with_context(|| pair.told(number))?;
+        }
+        Ok(pair)
+    }
+
+    /// Waits until one is the primary and the other a backup that knows it; which one.
+    pub(crate) fn settle(&self) -> Result<usize> {
+        let primary = wait::until("one primary and a backup", LIMIT, || {
+            let states = [self.state(0), self.state(1)];
+            match [states[0].as_str(), states[1].as_str()] {
+                ["primary", "backup"] => Ok(0),
+                ["backup", "primary"] => Ok(1),
+                _ => Err(states.join(", ")),
+            }
+        })?;
+        match self.sides.get(1 - primary) {
+            Some(Side::Keepfast(daemon)) => {
+                wait::until("a session of the fast path", LIMIT, || {
+                    let shown = daemon.show(ID).map_err(|error| format!("{error:#}"))?;
+                    let fast_path = &shown["fast_path"];
+                    match fast_path["session"] == "up" {
+                        true => Ok(()),
+                        false => Err(fast_path.to_string()),
+                    }
+                })?;
+            }
+            // It has heard of the primary, and BFD of the other.
+            _ => thread::sleep(self.interval() * 5 / 4 + Duration::from_millis(300)),
+        }
+        Ok(primary)
+    }
+
+    /// Between two adverts.
+    pub(crate) const fn interval(&self) -> Duration {
+        Duration::from_millis(self.peer.interval_ms)
+    }
+
+    /// Waits until the other than `old` is the primary.
+    pub(crate) fn wait_successor(&self, old: usize) -> Result<()> {
+        wait::until("another primary", LIMIT, || {
+            let state = self.state(1 - old);
+            if state == "primary" {
+                Ok(())
+            } else {
+                Err(state)
+            }
+        })
+    }
+
+    /// Does it to a host.
+    pub(crate) fn strike(&mut self, fault: Fault, number: usize) -> Result<()> {
+        match (fault, self.sides.get_mut(number).context("find a host")?) {
+            (Fault::Power, _) => self.host(number)?.cut(),
+            (Fault::Link, _) => self.advert_link(number)?.cut(),
+            (Fault::Kill, Side::Alone(all)) => all.iter_mut().try_for_each(Alone::kill),
+            (Fault::Kill, Side::Keepfast(daemon)) => daemon.crash_keepalived(ID),
+            (Fault::HandOver, Side::Alone(all)) => all.iter().try_for_each(Alone::ask_to_end),
+            (Fault::HandOver, Side::Keepfast(daemon)) => daemon.ask(&["failover", ID]).map(drop),
+        }
+    }
+
+    /// Undoes that. The host becomes a backup.
+    pub(crate) fn mend(&mut self, fault: Fault, number: usize) -> Result<()> {
+        match (fault, self.sides.get_mut(number).context("find a host")?) {
+            (Fault::Power, _) => self.host(number)?.restore(),
+            (Fault::Link, _) => self.advert_link(number)?.restore(),
+            (Fault::Kill | Fault::HandOver, Side::Alone(all)) => {
+                all.iter_mut().try_for_each(|it| {
+                    it.stop()?;
+                    it.restart()
+                })
+            }
+            (Fault::Kill | Fault::HandOver, Side::Keepfast(_)) => Ok(()),
+        }
+    }
+
+    fn host(&self, number: usize) -> Result<&Host> {
+        self.topology.hosts.get(number).context("find a host")
+    }
+
+    fn advert_link(&self, number: usize) -> Result<&Port> {
+        let host = self.host(number)?;
+        Ok(if self.peer.kind == Kind::Frr {
+            &host.inner
+        } else {
+            &host.ha
+        })
+    }
+
+    /// `primary`, `backup`, or something else while it is neither.
+    fn state(&self, number: usize) -> String {
+        match self.sides.get(number) {
+            Some(Side::Alone(all)) => all.first().map_or("none", Alone::state).to_owned(),
+            Some(Side::Keepfast(daemon)) => daemon
+                .state_file(ID)
+                .unwrap_or_else(|error| format!("{error:#}")),
+            None => "no host".to_owned(),
+        }
+    }
+
+    /// How often one of the routers has become the primary on either host.
+    pub(crate) fn masters(&self) -> Result<usize> {
+        let mut sum = 0;
+        for side in &self.sides {
+            sum += match side {
+                Side::Alone(all) => all.iter().map(Alone::masters).sum(),
+                Side::Keepfast(daemon) => daemon
+                    .events(ID)?
+                    .iter()
+                    .filter(|it| became_primary(it))
+                    .count(),
+            };
+        }
+        Ok(sum)
+    }
+
+    /// All processes of a host.
+    pub(crate) fn pids(&self, number: usize) -> Result<Vec<Pid>> {
+        Ok(match self.sides.get(number).context("find a host")? {
+            Side::Alone(all) => all.iter().flat_map(Alone::pids).collect(),
+            Side::Keepfast(daemon) => {
+                let mut pids = vec![daemon.pid()?];
+                pids.extend(daemon.left_running()?);
+                pids
+            }
+        })
+    }
+
+    fn told(&self, number: usize) -> String {
+        match self.sides.get(number) {
+            Some(Side::Alone(all)) => all.first().map(Alone::log).unwrap_or_default(),
+            Some(Side::Keepfast(daemon)) => daemon.messages(),
+            None => String::new(),
+        }
+    }
+}
+
+/// The first router, as keepfast calls it.
+const ID: &str = "r1";
+
+fn became_primary(event: &Value) -> bool {
+    let detail = event["detail"].as_str().unwrap_or_default();
+    event["event"] == "state" && detail.contains("-> primary:")
+}
+
+fn start(peer: &'static Peer, host: &Host, count: usize) -> Result<Side> {
+    let namespace = &host.namespace;
+    let fill = |number: usize, text: &str| filled(host, number, text);
+    match peer.kind {
+        Kind::Keepfast => {
+            let daemon = Daemon::prepare(&format!("host{}", host.number))?;
+            for number in 0..count {
+                daemon.declare(
+                    &format!("r{}", number + 1),
+                    &fill(number, peer.configuration),
+                )?;
+            }
+            let mut daemon = daemon;
+            daemon.start()?;
+            Ok(Side::Keepfast(daemon))
+        }
+        Kind::Keepalived => {
+            let mut lines = String::new();
+            let own = |link| fill(link * EACH_LINK, "address add @own@/24 dev @link@\n");
+            for link in 0..=(count - 1) / EACH_LINK {
+                lines += &own(link);
+            }
+            link::ip(namespace, &lines)?;
+            let text = peer.text(count, fill);
+            let alone = Alone::start(peer.kind, namespace, &text)?;
+            Ok(Side::Alone(vec![alone]))
+        }
+        Kind::Frr => {
+            macvlans(host, count)?;
+            let text = peer.text(count, fill);
+            let alone = Alone::start(peer.kind, namespace, &text)?;
+            Ok(Side::Alone(vec![alone]))
+        }
+    }
+}
+
+/// A text with what is different for a router and a host.
+fn filled(host: &Host, number: usize, text: &str) -> String {
+    let link = number / EACH_LINK;
+    let other = 3 - host.number;
+    let address = address(number);
+    [
+        ("@id@", format!("r{}", number + 1)),
+        ("@number@", (number + 1).to_string()),
+        ("@namespace@", host.namespace.name().to_owned()),
+        ("@link@", if link == 0 { HA } else { SECOND }.to_owned()),
+        ("@inside@", INNER.to_owned()),
+        ("@vrid@", (number % EACH_LINK + 1).to_string()),
+        ("@own@", format!("169.254.{}.{}", 192 + link, host.number)),
+        ("@other@", format!("169.254.{}.{other}", 192 + link)),
+        ("@host@", address.to_string()),
+        ("@address@", format!("{address}/16")),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (name, value)| {
+        text.replace(name, value)
+    })
+}
+
+/// The devices that vrrpd looks for.
+fn macvlans(host: &Host, count: usize) -> Result<()> {
+    host.namespace.run(|| {
+        // A host must not answer for an address of a macvlan that is not its own now.
+        for (name, value) in [
+            ("arp_ignore", "1"),
+            ("arp_announce", "2"),
+            ("rp_filter", "0"),
+        ] {
+            let file = format!("/proc/sys/net/ipv4/conf/all/{name}");
+            fs::write(&file, value).with_context(|| format!("write {file}"))?;
+        }
+        Ok(())
+    })?;
+    let mut lines = format!("address add 10.0.9.{}/16 dev {INNER}\n", host.number);
+    for number in 0..count {
+        let vrid = number + 1;
+        write!(
+            lines,
+            "link add vrrp4-{vrid} link {INNER} address 00:00:5e:00:01:{vrid:02x} type macvlan mode bridge\n\
+             address add {}/16 dev vrrp4-{vrid}\nlink set vrrp4-{vrid} up\n",
+            address(number)
+        )?;
+    }
+    link::ip(&host.namespace, &lines)
+}

@@ -1,0 +1,164 @@
+//! What was found, as the table of the README, which is written by nothing else.
+
+use crate::peers::calm::Calm;
+use crate::peers::crowd::Crowd;
+use crate::peers::cycle::Measured;
+use crate::peers::pair::FAULTS;
+use crate::peers::peer::Peer;
+use anyhow::{Context, Result};
+use std::fmt::Write;
+
+const BEGIN: &str = "<!-- peers:begin -->\n";
+const END: &str = "<!-- peers:end -->\n";
+/// Where the configurations are, seen from the README.
+const FOLDER: &str = "tests/bin/bench/peers";
+
+const PICTURE: &str = "![Outages by fault: median and worst](tests/bin/bench/peers/outage.svg)";
+
+/// All that was found.
+pub(crate) struct Found {
+    pub(crate) measured: Vec<Measured>,
+    pub(crate) calm: Vec<Calm>,
+    pub(crate) crowds: Vec<Crowd>,
+}
+
+impl Found {
+    /// A row for each peer.
+    pub(crate) fn markdown(&self, peers: &[&Peer], told: &str) -> Result<String> {
+        let mut text = format!("{told}\n\n{PICTURE}\n\n| outage, median / worst ms |");
+        for fault in FAULTS {
+            write!(text, " {} |", fault.name())?;
+        }
+        text += " false failovers |\n|---|---|---|---|---|---|\n";
+        for peer in peers {
+            write!(text, "| [{}]({FOLDER}/{}) |", peer.name, peer.file)?;
+            for fault in FAULTS {
+                let found = self
+                    .measured
+                    .iter()
+                    .find(|it| it.peer.key == peer.key && it.fault == fault);
+                match found.map(Measured::outage) {
+                    Some(Ok(spread)) => {
+                        write!(text, " {} / {} |", figure(spread.p50), figure(spread.max))?;
+                    }
+                    _ => text += " - |",
+                }
+            }
+            let calm = self.calm.iter().filter(|it| it.peer.key == peer.key);
+            let counts: Vec<_> = calm.map(|it| it.changes.to_string()).collect();
+            writeln!(text, " {} |", or_dash(&counts.join(" / ")))?;
+        }
+        text += "\n| all processes of a backup: CPU %, memory MB |";
+        let mut sizes: Vec<_> = self.crowds.iter().map(|it| it.routers).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        for size in &sizes {
+            write!(text, " {size} routers |")?;
+        }
+        text += "\n|---|";
+        text += &"---|".repeat(sizes.len());
+        text.push('\n');
+        for peer in peers {
+            write!(text, "| {} |", peer.name)?;
+            for &size in &sizes {
+                let found = self
+                    .crowds
+                    .iter()
+                    .find(|it| it.peer.key == peer.key && it.routers == size);
+                let held = found.and_then(|it| it.held.as_ref().ok());
+                match held {
+                    Some([_, backup]) => {
+                        write!(text, " {:.2}, {:.0} |", backup.busy, backup.megabytes)?;
+                    }
+                    None => text += " - |",
+                }
+            }
+            text.push('\n');
+        }
+        Ok(text)
+    }
+}
+
+/// Three digits are all that mean something.
+fn figure(milliseconds: f64) -> String {
+    match milliseconds {
+        it if it < 100.0 => format!("{it:.1}"),
+        it => format!("{it:.0}"),
+    }
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+/// The README with `table` between the two marks.
+pub(crate) fn put(readme: &str, table: &str) -> Result<String> {
+    let (before, rest) = readme
+        .split_once(BEGIN)
+        .context("README.md: no <!-- peers:begin -->")?;
+    let (_, after) = rest
+        .split_once(END)
+        .context("README.md: no <!-- peers:end --> after it")?;
+    Ok(format!("{before}{BEGIN}{table}{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::crowd::Held;
+    use crate::peers::cycle::Sample;
+    use crate::peers::pair::Fault;
+    use crate::peers::peer::PEERS;
+
+    #[test]
+    fn a_peer_has_what_was_measured_of_it_and_dashes() {
+        let sample = |outage_ms| Sample {
+            outage_ms,
+            moved_ms: 0.0,
+        };
+        let held = |megabytes| Held {
+            busy: 1.5,
+            megabytes,
+            processes: 2,
+        };
+        let found = Found {
+            measured: vec![Measured {
+                peer: &PEERS[1],
+                fault: Fault::Link,
+                samples: [5.0, 3_000.4, 4.0].map(sample).into(),
+                error: None,
+            }],
+            calm: vec![Calm {
+                peer: &PEERS[1],
+                load: "nothing",
+                seconds: 60.0,
+                changes: 3,
+            }],
+            crowds: vec![Crowd {
+                peer: &PEERS[1],
+                routers: 50,
+                held: Ok([held(1.0), held(9.0)]),
+                outage: None,
+            }],
+        };
+        let text = found.markdown(&[&PEERS[1], &PEERS[2]], "told").unwrap();
+        assert!(text.starts_with("told\n"));
+        assert!(text.contains(
+            "(tests/bin/bench/peers/keepalived-1s.conf) | - | 5.0 / 3000 | - | - | 3 |\n"
+        ));
+        assert!(
+            text.contains("(tests/bin/bench/peers/keepalived-bfd.conf) | - | - | - | - | - |\n")
+        );
+        assert!(text.contains("| keepalived, v3, 1 s | 1.50, 9 |\n"));
+    }
+
+    #[test]
+    fn only_what_is_between_the_marks_is_replaced() {
+        let readme = format!("a\n{BEGIN}old\n{END}b\n");
+        assert_eq!(
+            put(&readme, "new\n").unwrap(),
+            format!("a\n{BEGIN}new\n{END}b\n")
+        );
+        assert!(put("a\n", "new\n").is_err());
+    }
+}
