@@ -129,11 +129,10 @@ fn measure(peers: &[&'static Peer], options: &Options) -> Result<Found> {
     };
     for &peer in peers {
         for fault in pair::FAULTS.into_iter().filter(|_| options.cycles > 0) {
-            println!("{}: {}, {} times", peer.name, fault.name(), options.cycles);
             let pairs = if peer.slow { options.pairs } else { 1 };
-            found
-                .measured
-                .push(cycle::repeat(peer, fault, options.cycles, pairs));
+            let measured = cycle::repeat(peer, fault, options.cycles, pairs);
+            println!("{}", line(&measured));
+            found.measured.push(measured);
         }
     }
     if options.minutes > 0.0 {
@@ -154,6 +153,25 @@ fn measure(peers: &[&'static Peer], options: &Options) -> Result<Found> {
         }
     }
     Ok(found)
+}
+
+/// Said at once: the whole takes long.
+fn line(it: &Measured) -> String {
+    let head = format!(
+        "{}: {}, {} times:",
+        it.peer.name,
+        it.fault.name(),
+        it.samples.len()
+    );
+    let figures = it.outage().map_or_else(
+        |_| " no figure".to_owned(),
+        |outage| format!(" median {:.1} ms, worst {:.1} ms", outage.p50, outage.max),
+    );
+    let error = it
+        .error
+        .as_ref()
+        .map_or_else(String::new, |error| format!("; {error:#}"));
+    format!("{head}{figures}{error}")
 }
 
 /// What the figures depend on.

@@ -226,11 +226,18 @@ impl Alone {
 
     /// How often a router has become master.
     pub(crate) fn masters(&self) -> usize {
-        let word = match self.kind {
-            Kind::Frr => " -> Master",
-            Kind::Keepalived | Kind::Keepfast => ") Entering MASTER",
+        self.earlier + self.entered(true)
+    }
+
+    /// How often one has, or has become a backup, since the last start.
+    pub(crate) fn entered(&self, master: bool) -> usize {
+        let word = match (self.kind, master) {
+            (Kind::Frr, true) => " -> Master",
+            (Kind::Frr, false) => " -> Backup",
+            (_, true) => ") Entering MASTER",
+            (_, false) => ") Entering BACKUP",
         };
-        self.earlier + self.log().matches(word).count()
+        self.log().matches(word).count()
     }
 
     /// What the one that speaks VRRP said.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use lab::clock::monotonic_ns;
 use lab::prober::Prober;
 use nix::unistd::Pid;
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,10 @@ const PERIOD: Duration = Duration::from_millis(2);
 const SERVICE: u64 = 50;
 /// FRR has one interface here, on which an identifier is one byte.
 const MOST_OF_FRR: usize = 200;
+
+const INSTANCES: &str = "/proc/sys/fs/inotify/max_user_instances";
+/// Of both hosts, which are one user here.
+const ENOUGH: u32 = 2_048;
 
 /// What one host took.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +56,11 @@ pub(crate) fn measure(peer: &'static Peer, routers: usize, span: Duration) -> Cr
         held: Err(anyhow::anyhow!("not watched")),
         outage: None,
     };
+    // Each keepalived with a fast path takes an instance of inotify.
+    let allowed = Allowed::raise();
+    if let Err(error) = &allowed {
+        eprintln!("{error:#}");
+    }
     match start(peer, routers) {
         Ok(mut pair) => {
             crowd.held = watch(&pair, span);
@@ -59,6 +69,28 @@ pub(crate) fn measure(peer: &'static Peer, routers: usize, span: Duration) -> Cr
         Err(error) => crowd.held = Err(error),
     }
     crowd
+}
+
+/// How many instances of inotify the host allows, raised until this is dropped.
+struct Allowed(String);
+
+impl Allowed {
+    fn raise() -> Result<Self> {
+        let before = fs::read_to_string(INSTANCES).with_context(|| format!("read {INSTANCES}"))?;
+        if before.trim().parse::<u32>()? < ENOUGH {
+            fs::write(INSTANCES, ENOUGH.to_string())
+                .with_context(|| format!("write {INSTANCES}"))?;
+        }
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Allowed {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(INSTANCES, &self.0) {
+            eprintln!("write {INSTANCES}: {error}");
+        }
+    }
 }
 
 fn start(peer: &'static Peer, routers: usize) -> Result<Pair> {

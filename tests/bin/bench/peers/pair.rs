@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Longer than any takeover or return takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(25);
+/// For hundreds of routers.
+const START: Duration = Duration::from_secs(200);
 /// So many routers have adverts on one link: identifiers are one byte.
 const EACH_LINK: usize = 200;
 /// The second link with adverts.
@@ -53,7 +55,7 @@ impl Fault {
 
 /// What looks after the routers of one host.
 enum Side {
-    Alone(Vec<Alone>),
+    Alone(Box<Alone>),
     Keepfast(Daemon),
 }
 
@@ -112,9 +114,12 @@ impl Pair {
                 "backup"
             };
             let number = pair.sides.len() - 1;
-            wait::until(&format!("{word} at the start"), LIMIT, || {
-                let state = pair.state(number);
-                if state == word { Ok(()) } else { Err(state) }
+            wait::until(&format!("all {word} at the start"), START, || {
+                match pair.in_state(number, word) {
+                    Ok(there) if there >= count => Ok(()),
+                    Ok(there) => Err(format!("{there} of {count}")),
+                    Err(error) => Err(format!("{error:#}")),
+                }
             })
             .with_context(|| pair.told(number))?;
         }
@@ -170,9 +175,9 @@ impl Pair {
         match (fault, self.sides.get_mut(number).context("find a host")?) {
             (Fault::Power, _) => self.host(number)?.cut(),
             (Fault::Link, _) => self.advert_link(number)?.cut(),
-            (Fault::Kill, Side::Alone(all)) => all.iter_mut().try_for_each(Alone::kill),
+            (Fault::Kill, Side::Alone(alone)) => alone.kill(),
             (Fault::Kill, Side::Keepfast(daemon)) => daemon.crash_keepalived(ID),
-            (Fault::HandOver, Side::Alone(all)) => all.iter().try_for_each(Alone::ask_to_end),
+            (Fault::HandOver, Side::Alone(alone)) => alone.ask_to_end(),
             (Fault::HandOver, Side::Keepfast(daemon)) => daemon.ask(&["failover", ID]).map(drop),
         }
     }
@@ -182,11 +187,9 @@ impl Pair {
         match (fault, self.sides.get_mut(number).context("find a host")?) {
             (Fault::Power, _) => self.host(number)?.restore(),
             (Fault::Link, _) => self.advert_link(number)?.restore(),
-            (Fault::Kill | Fault::HandOver, Side::Alone(all)) => {
-                all.iter_mut().try_for_each(|it| {
-                    it.stop()?;
-                    it.restart()
-                })
+            (Fault::Kill | Fault::HandOver, Side::Alone(alone)) => {
+                alone.stop()?;
+                alone.restart()
             }
             (Fault::Kill | Fault::HandOver, Side::Keepfast(_)) => Ok(()),
         }
@@ -208,11 +211,24 @@ impl Pair {
     /// `primary`, `backup`, or something else while it is neither.
     fn state(&self, number: usize) -> String {
         match self.sides.get(number) {
-            Some(Side::Alone(all)) => all.first().map_or("none", Alone::state).to_owned(),
+            Some(Side::Alone(alone)) => alone.state().to_owned(),
             Some(Side::Keepfast(daemon)) => daemon
                 .state_file(ID)
                 .unwrap_or_else(|error| format!("{error:#}")),
             None => "no host".to_owned(),
+        }
+    }
+
+    /// How many of a host's routers are primary, or backup, after its start.
+    fn in_state(&self, number: usize, word: &str) -> Result<usize> {
+        match self.sides.get(number).context("find a host")? {
+            Side::Alone(alone) => Ok(alone.entered(word == "primary")),
+            Side::Keepfast(daemon) => {
+                let listed = daemon.status()?;
+                let routers = listed["routers"].as_array();
+                let routers = routers.map_or(&[][..], Vec::as_slice);
+                Ok(routers.iter().filter(|it| it["state"] == word).count())
+            }
         }
     }
 
@@ -221,7 +237,7 @@ impl Pair {
         let mut sum = 0;
         for side in &self.sides {
             sum += match side {
-                Side::Alone(all) => all.iter().map(Alone::masters).sum(),
+                Side::Alone(alone) => alone.masters(),
                 Side::Keepfast(daemon) => daemon
                     .events(ID)?
                     .iter()
@@ -235,7 +251,7 @@ impl Pair {
     /// All processes of a host.
     pub(crate) fn pids(&self, number: usize) -> Result<Vec<Pid>> {
         Ok(match self.sides.get(number).context("find a host")? {
-            Side::Alone(all) => all.iter().flat_map(Alone::pids).collect(),
+            Side::Alone(alone) => alone.pids(),
             Side::Keepfast(daemon) => {
                 let mut pids = vec![daemon.pid()?];
                 pids.extend(daemon.left_running()?);
@@ -246,7 +262,7 @@ impl Pair {
 
     fn told(&self, number: usize) -> String {
         match self.sides.get(number) {
-            Some(Side::Alone(all)) => all.first().map(Alone::log).unwrap_or_default(),
+            Some(Side::Alone(alone)) => alone.log(),
             Some(Side::Keepfast(daemon)) => daemon.messages(),
             None => String::new(),
         }
@@ -286,13 +302,13 @@ fn start(peer: &'static Peer, host: &Host, count: usize) -> Result<Side> {
             link::ip(namespace, &lines)?;
             let text = peer.text(count, fill);
             let alone = Alone::start(peer.kind, namespace, &text)?;
-            Ok(Side::Alone(vec![alone]))
+            Ok(Side::Alone(Box::new(alone)))
         }
         Kind::Frr => {
             macvlans(host, count)?;
             let text = peer.text(count, fill);
             let alone = Alone::start(peer.kind, namespace, &text)?;
-            Ok(Side::Alone(vec![alone]))
+            Ok(Side::Alone(Box::new(alone)))
         }
     }
 }

@@ -15,6 +15,9 @@ const FOLDER: &str = "tests/bin/bench/peers";
 
 const PICTURE: &str = "![Outages by fault: median and worst](tests/bin/bench/peers/outage.svg)";
 
+/// The state of a host is known so late at most, ms.
+const UNKNOWN_MS: f64 = 200.0;
+
 /// All that was found.
 pub(crate) struct Found {
     pub(crate) measured: Vec<Measured>,
@@ -37,12 +40,7 @@ impl Found {
                     .measured
                     .iter()
                     .find(|it| it.peer.key == peer.key && it.fault == fault);
-                match found.map(Measured::outage) {
-                    Some(Ok(spread)) => {
-                        write!(text, " {} / {} |", figure(spread.p50), figure(spread.max))?;
-                    }
-                    _ => text += " - |",
-                }
+                write!(text, " {} |", found.map_or_else(dash, cell))?;
             }
             let calm = self.calm.iter().filter(|it| it.peer.key == peer.key);
             let counts: Vec<_> = calm.map(|it| it.changes.to_string()).collect();
@@ -77,6 +75,23 @@ impl Found {
         }
         Ok(text)
     }
+}
+
+/// Median and worst; and when the other host had the router, where the client knows nothing of that:
+/// one that is killed may leave its addresses, and its host answers on.
+fn cell(measured: &Measured) -> String {
+    let (Ok(outage), Ok(moved)) = (measured.outage(), measured.moved()) else {
+        return dash();
+    };
+    let both = format!("{} / {}", figure(outage.p50), figure(outage.max));
+    match moved.p50 > outage.p50 + UNKNOWN_MS {
+        true => format!("{both}, moved after {}", figure(moved.p50)),
+        false => both,
+    }
+}
+
+fn dash() -> String {
+    "-".to_owned()
 }
 
 /// Three digits are all that mean something.
@@ -114,7 +129,7 @@ mod tests {
     fn a_peer_has_what_was_measured_of_it_and_dashes() {
         let sample = |outage_ms| Sample {
             outage_ms,
-            moved_ms: 0.0,
+            moved_ms: 2_500.0,
         };
         let held = |megabytes| Held {
             busy: 1.5,
@@ -144,7 +159,7 @@ mod tests {
         let text = found.markdown(&[&PEERS[1], &PEERS[2]], "told").unwrap();
         assert!(text.starts_with("told\n"));
         assert!(text.contains(
-            "(tests/bin/bench/peers/keepalived-1s.conf) | - | 5.0 / 3000 | - | - | 3 |\n"
+            "(tests/bin/bench/peers/keepalived-1s.conf) | - | 5.0 / 3000, moved after 2500 | - | - | 3 |\n"
         ));
         assert!(
             text.contains("(tests/bin/bench/peers/keepalived-bfd.conf) | - | - | - | - | - |\n")
