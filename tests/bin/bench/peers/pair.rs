@@ -4,6 +4,7 @@ use crate::peers::alone::Alone;
 use crate::peers::peer::{Kind, Peer};
 use anyhow::{Context, Result};
 use lab::daemon::Daemon;
+use lab::gate::Gate;
 use lab::link;
 use lab::router::{HA, Host, INNER, Topology};
 use lab::segment::{Plug, Port, Segment};
@@ -18,6 +19,8 @@ use std::time::Duration;
 
 /// Longer than any takeover or return takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(25);
+/// How long a host is without its links before it has power again.
+const OFF: Duration = Duration::from_millis(500);
 /// For hundreds of routers.
 const START: Duration = Duration::from_secs(200);
 /// So many routers have adverts on one link: identifiers are one byte.
@@ -28,7 +31,7 @@ const SECOND: &str = "ha-lab2";
 /// What is done to a primary.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
-    /// Its host's power is cut: all its links end.
+    /// Its host's power is cut, behind a switch that does not notice: nothing passes any more.
     Power,
     /// The link that its adverts go over ends, at both ends.
     Link,
@@ -173,7 +176,7 @@ impl Pair {
     /// Does it to a host.
     pub(crate) fn strike(&mut self, fault: Fault, number: usize) -> Result<()> {
         match (fault, self.sides.get_mut(number).context("find a host")?) {
-            (Fault::Power, _) => self.host(number)?.cut(),
+            (Fault::Power, _) => self.shut(number),
             (Fault::Link, _) => self.advert_link(number)?.cut(),
             (Fault::Kill, Side::Alone(alone)) => alone.kill(),
             (Fault::Kill, Side::Keepfast(daemon)) => daemon.crash_keepalived(ID),
@@ -185,7 +188,13 @@ impl Pair {
     /// Undoes that. The host becomes a backup.
     pub(crate) fn mend(&mut self, fault: Fault, number: usize) -> Result<()> {
         match (fault, self.sides.get_mut(number).context("find a host")?) {
-            (Fault::Power, _) => self.host(number)?.restore(),
+            (Fault::Power, _) => {
+                // It loses its role in between: who was without power does not claim it.
+                let host = self.host(number)?;
+                host.cut()?;
+                thread::sleep(OFF);
+                host.restore()
+            }
             (Fault::Link, _) => self.advert_link(number)?.restore(),
             (Fault::Kill | Fault::HandOver, Side::Alone(alone)) => {
                 alone.stop()?;
@@ -197,6 +206,19 @@ impl Pair {
 
     fn host(&self, number: usize) -> Result<&Host> {
         self.topology.hosts.get(number).context("find a host")
+    }
+
+    /// Shuts all ports of a host, the client's first: what a client is without counts from no
+    /// later than the moment from which another host could know.
+    fn shut(&self, number: usize) -> Result<()> {
+        let host = self.host(number)?;
+        let further = self.further.get(number).into_iter();
+        let ports = [&host.inner, &host.ha, &host.outer]
+            .into_iter()
+            .chain(further);
+        // All at once first: to prepare one takes longer than to shut it.
+        let gates: Vec<Gate> = ports.map(Port::gate).collect::<Result<_>>()?;
+        gates.iter().try_for_each(Gate::shut)
     }
 
     fn advert_link(&self, number: usize) -> Result<&Port> {
