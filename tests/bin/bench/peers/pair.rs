@@ -21,6 +21,8 @@ use std::time::Duration;
 pub(crate) const LIMIT: Duration = Duration::from_secs(25);
 /// How long a host is without its links before it has power again.
 const OFF: Duration = Duration::from_millis(500);
+/// For how long a session has been up when it counts, and a little.
+const SESSION: Duration = Duration::from_millis(1_300);
 /// For hundreds of routers.
 const START: Duration = Duration::from_secs(200);
 /// So many routers have adverts on one link: identifiers are one byte.
@@ -149,6 +151,8 @@ impl Pair {
                         false => Err(fast_path.to_string()),
                     }
                 })?;
+                // A session counts when it has been up for a second.
+                thread::sleep(SESSION);
             }
             // It has heard of the primary, and BFD of the other.
             _ => thread::sleep(self.interval() * 5 / 4 + Duration::from_millis(300)),
