@@ -144,6 +144,13 @@ fn measure(peers: &[&'static Peer], options: &Options) -> Result<Found> {
             "--routers {routers}: expected 1 to 400"
         );
         for &peer in peers {
+            if !crowd::possible(peer, routers) {
+                println!(
+                    "{}: {routers} routers: more than one interface can have",
+                    peer.name
+                );
+                continue;
+            }
             println!("{}: {routers} routers, {} s", peer.name, options.seconds);
             found.crowds.push(crowd::measure(
                 peer,

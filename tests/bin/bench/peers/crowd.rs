@@ -5,7 +5,7 @@ use crate::held;
 use crate::peers::pair::{Fault, LIMIT, Pair, address};
 use crate::peers::peer::{Kind, Peer};
 use crate::spread::Spread;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use lab::clock::monotonic_ns;
 use lab::prober::Prober;
 use nix::unistd::Pid;
@@ -22,6 +22,11 @@ const PERIOD: Duration = Duration::from_millis(2);
 const SERVICE: u64 = 50;
 /// FRR has one interface here, on which an identifier is one byte.
 const MOST_OF_FRR: usize = 200;
+
+/// Whether it can be so many here.
+pub(crate) fn possible(peer: &Peer, routers: usize) -> bool {
+    peer.kind != Kind::Frr || routers <= MOST_OF_FRR
+}
 
 const INSTANCES: &str = "/proc/sys/fs/inotify/max_user_instances";
 /// Of both hosts, which are one user here.
@@ -61,7 +66,7 @@ pub(crate) fn measure(peer: &'static Peer, routers: usize, span: Duration) -> Cr
     if let Err(error) = &allowed {
         eprintln!("{error:#}");
     }
-    match start(peer, routers) {
+    match Pair::start(peer, routers) {
         Ok(mut pair) => {
             crowd.held = watch(&pair, span);
             crowd.outage = Some(cut(&mut pair, routers));
@@ -91,14 +96,6 @@ impl Drop for Allowed {
             eprintln!("write {INSTANCES}: {error}");
         }
     }
-}
-
-fn start(peer: &'static Peer, routers: usize) -> Result<Pair> {
-    ensure!(
-        peer.kind != Kind::Frr || routers <= MOST_OF_FRR,
-        "not tried: one interface has {MOST_OF_FRR} here"
-    );
-    Pair::start(peer, routers)
 }
 
 fn watch(pair: &Pair, span: Duration) -> Result<[Held; 2]> {
