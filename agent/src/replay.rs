@@ -56,7 +56,7 @@ fn open(path: &Path) -> Result<File> {
 }
 
 /// A capture on its way through the tracker.
-struct Replay<'a, R> {
+pub struct Replay<'a, R> {
     capture: Capture<R>,
     gateways: &'a [IpAddr],
     tracker: Tracker,
@@ -72,7 +72,8 @@ struct Replay<'a, R> {
 }
 
 impl<'a, R: Read> Replay<'a, R> {
-    fn new(capture: Capture<R>, gateways: &'a [IpAddr]) -> Self {
+    /// One that has told nothing yet, and watches `gateways`.
+    pub fn new(capture: Capture<R>, gateways: &'a [IpAddr]) -> Self {
         Self {
             capture,
             gateways,
@@ -86,7 +87,11 @@ impl<'a, R: Read> Replay<'a, R> {
     }
 
     /// Writes the lines of the whole capture.
-    fn run(&mut self, reporter: &mut Reporter, out: &mut impl Write) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// It is damaged, which ends it, or `out` cannot be written.
+    pub fn run(&mut self, reporter: &mut Reporter, out: &mut impl Write) -> Result<()> {
         let mut events: Vec<Event> = Vec::new();
         while let Some(frame) = self.capture.next_frame()? {
             let (first_ns, latest_ns) = self.span_ns.unwrap_or((frame.time_ns, frame.time_ns));
@@ -119,7 +124,8 @@ impl<'a, R: Read> Replay<'a, R> {
     }
 
     /// What the capture contained.
-    fn summary(&self) -> String {
+    #[must_use]
+    pub fn summary(&self) -> String {
         let (first_ns, latest_ns) = self.span_ns.unwrap_or_default();
         let mut summary = format!(
             "frames: {} in {}\n",

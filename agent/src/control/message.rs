@@ -181,7 +181,8 @@ impl Request {
     }
 
     /// What it would change, in words; `None` where it only asks.
-    pub(super) fn action(&self) -> Option<String> {
+    #[must_use]
+    pub fn action(&self) -> Option<String> {
         match self {
             Self::Apply { origin, .. } => Some(format!("apply {origin:?}")),
             Self::Delete { id } => Some(format!("delete {id:?}")),

@@ -45,7 +45,7 @@ pub(crate) use client::ask;
 pub use message::{ErrorKind, ErrorReply, MOST_REQUEST, Reply, Request};
 pub use peer::Peer;
 pub(crate) use server::group_id;
-pub use server::{Incoming, Server};
+pub use server::{Incoming, Server, receive};
 
 /// Where the daemon listens, unless another path is named.
 pub const DEFAULT_SOCKET: &str = "/run/keepfast/control.sock";

@@ -16,7 +16,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc::{self, gid_t};
 use nix::unistd::{Group, Uid};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -317,7 +319,12 @@ fn admit(stream: &UnixStream, group: Option<gid_t>) -> Result<Peer, Reply> {
     Err(Reply::refused(Kind::Denied, message))
 }
 
-async fn receive(stream: &mut UnixStream) -> Result<Request> {
+/// The request that somebody sends.
+///
+/// # Errors
+///
+/// It cannot be read, is too long, does not end, or is none that is known.
+pub async fn receive(stream: impl AsyncRead + Unpin) -> Result<Request> {
     let mut line = Vec::new();
     BufReader::new(stream.take(MOST_REQUEST as u64))
         .read_until(b'\n', &mut line)

@@ -16,7 +16,7 @@ use keepfast_common::neighbour::Holding;
 use keepfast_common::session::{Judgement, PHASE_LEARNING, PHASE_SUSPECT, PHASE_UP, Session};
 use keepfast_common::track::VirtualRouter;
 
-use super::Wire;
+use super::{Wire, wire};
 
 /// Where `ifindex` is in the context of a tc program (`struct __sk_buff`).
 const CONTEXT_IFINDEX: usize = 40;
@@ -87,12 +87,8 @@ impl FastKernel {
     ///
     /// A record has another size than this agent's.
     pub fn next_event(&mut self) -> Result<Option<Event>> {
-        let Some(record) = self.ring.next() else {
-            return Ok(None);
-        };
-        bytemuck::checked::try_pod_read_unaligned(&record)
-            .map(Some)
-            .map_err(|_| anyhow::Error::msg("urgent event record of an unexpected size"))
+        let record = self.ring.next();
+        record.map(|record| wire::event(&record)).transpose()
     }
 
     /// One virtual router, if it is tracked.

@@ -25,7 +25,7 @@ pub use pins::{Claim, PinDirectory, ROOT as PIN_ROOT};
 pub use protect::Protection;
 pub use reader::Reader;
 pub use ring::{Events, Loss};
-pub use wire::{Wire, address};
+pub use wire::{Wire, address, event};
 
 use std::sync::Arc;
 

@@ -7,6 +7,8 @@ use aya::maps::{MapData, RingBuf};
 use keepfast_common::event::Event;
 use tokio::io::unix::AsyncFd;
 
+use super::wire;
+
 /// How many events are missing before one that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loss(pub u64);
@@ -42,8 +44,7 @@ impl Events {
     pub async fn read(&mut self, mut take: impl FnMut(&Event, Option<Loss>)) -> Result<()> {
         let mut guard = self.ring.readable_mut().await.context("wait for events")?;
         while let Some(record) = guard.get_inner_mut().next() {
-            let event: Event = bytemuck::checked::try_pod_read_unaligned(&record)
-                .map_err(|_| anyhow::Error::msg("event record of an unexpected size"))?;
+            let event = wire::event(&record)?;
             let loss = self.numbers.follow(event.cpu, event.sequence);
             take(&event, loss);
         }
