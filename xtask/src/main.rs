@@ -4,6 +4,7 @@ mod build_ebpf;
 mod check_ebpf;
 mod dist;
 mod facts;
+mod fuzz;
 mod kernel;
 mod lab;
 mod lint;
@@ -36,6 +37,14 @@ enum Task {
     CheckEbpf,
     /// Check format, lints and manifests
     Lint,
+    /// Give all that reads something arbitrary bytes
+    Fuzz {
+        /// The targets (fuzz/README.md) to run instead of all
+        targets: Vec<String>,
+        /// How long each runs
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Test everything, or the named parts; as root for all
     Test {
         /// The parts to run
@@ -87,6 +96,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::BuildEbpf => build_ebpf::build_ebpf(&project)?,
         Task::CheckEbpf => check_ebpf::check_ebpf(&project)?,
         Task::Lint => lint::lint(&project)?,
+        Task::Fuzz { targets, seconds } => fuzz::fuzz(&project, &targets, seconds)?,
         Task::Test {
             parts,
             kernel,
