@@ -1,5 +1,6 @@
 //! The project's tasks: `cargo xtask help` lists them.
 
+mod audit;
 mod build_ebpf;
 mod check_ebpf;
 mod dist;
@@ -31,6 +32,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Check what others wrote and is built in: licences, sources, duplicates, advisories
+    Audit,
     /// Build the kernel programs and write the object that the agent embeds
     BuildEbpf,
     /// Fail unless the committed object is what the source builds
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> Result<ExitCode> {
     let project = Project::find()?;
     match task {
+        Task::Audit => audit::audit(&project)?,
         Task::BuildEbpf => build_ebpf::build_ebpf(&project)?,
         Task::CheckEbpf => check_ebpf::check_ebpf(&project)?,
         Task::Lint => lint::lint(&project)?,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
+use crate::audit::audit;
 use crate::check_ebpf::check_ebpf;
 use crate::kernel::{self, Kernel};
 use crate::lab::{AGENT_VARIABLE, Profile, build_agent};
@@ -35,6 +36,8 @@ pub(crate) enum Part {
     Integration,
     /// Some of those on other kernels, with the keepalived of their releases.
     Kernels,
+    /// Licences and sources of what is built in, by cargo-deny.
+    Audit,
 }
 
 impl Part {
@@ -45,6 +48,7 @@ impl Part {
             Self::Unit => run_unit(project, counts),
             Self::Integration => run_integration(project, counts),
             Self::Kernels => run_kernels(project, counts),
+            Self::Audit => audit(project),
         }
     }
 }
@@ -57,6 +61,7 @@ impl fmt::Display for Part {
             Self::Unit => "unit",
             Self::Integration => "integration",
             Self::Kernels => "kernels",
+            Self::Audit => "audit",
         })
     }
 }
