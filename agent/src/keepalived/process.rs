@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::unistd::Uid;
 use tracing::warn;
 
 use crate::config::RouterId;
@@ -258,6 +259,7 @@ fn identity<'a>(paths: &'a Paths, namespace: &Namespace) -> Result<Identity<'a>>
         name: NAME,
         argument: Some(text(paths.conf.as_os_str(), &paths.conf)?),
         namespace: Some(namespace.inode()),
+        user: Some(Uid::current().as_raw()),
     })
 }
 

@@ -26,6 +26,9 @@ pub struct Identity<'a> {
     pub argument: Option<&'a str>,
     /// The inode number of its network namespace; `None`: any.
     pub namespace: Option<u32>,
+    /// Who has started it, its real user; `None`: anybody. Name and arguments are what a
+    /// process says of itself, and a pid file may outlive its process.
+    pub user: Option<u32>,
 }
 
 /// What a pid file leads to.
@@ -141,12 +144,29 @@ impl Identity<'_> {
         if name.trim_ascii_end() != self.name.as_bytes() || !has_argument {
             return Ok(false);
         }
+        if self.user.is_some() && self.user != user(pid)? {
+            return Ok(false);
+        }
         // Asked last: of a process that is not meant it may be a secret.
         match self.namespace {
             None => Ok(true),
             Some(expected) => Ok(namespace(pid)? == Some(expected)),
         }
     }
+}
+
+/// The real user of a process; `None` where it is gone.
+fn user(pid: i32) -> Result<Option<u32>> {
+    let Some(status) = read(pid, "status")? else {
+        return Ok(None);
+    };
+    let status = String::from_utf8_lossy(&status);
+    // Real, effective, saved and of the file system.
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    users
+        .and_then(|users| users.split_whitespace().next()?.parse().ok())
+        .with_context(|| format!("/proc/{pid}/status: expected a user"))
+        .map(Some)
 }
 
 /// The inode number of a process's network namespace; `None` where it is gone.

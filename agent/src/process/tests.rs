@@ -2,7 +2,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{SigHandler, SigSet, Signal as Number, signal};
-use nix::unistd::dup;
+use nix::unistd::{Uid, dup};
 
 use super::*;
 use crate::files::Dir;
@@ -260,11 +260,13 @@ fn a_process_is_asked_to_end_before_it_is_killed() {
 fn only_the_process_that_is_meant_is_adopted() {
     let sleeper = Guard::start(&program("sleep", &["60.25", "0"]));
     let own = Namespace::current().unwrap().inode();
+    let user = Some(Uid::current().as_raw());
     let check = |name, argument, namespace, expected| {
         let identity = Identity {
             name,
             argument,
             namespace,
+            user,
         };
         let adopted = adopt(sleeper.0.pid(), &identity).unwrap();
         assert_eq!(adopted.is_some(), expected, "{identity:?}");
@@ -277,6 +279,13 @@ fn only_the_process_that_is_meant_is_adopted() {
     check("sleep", Some(""), None, false);
     check("sleep", None, None, true);
     check("slee", None, None, false);
+    let others = Identity {
+        name: "sleep",
+        argument: None,
+        namespace: None,
+        user: user.map(|user| user + 1),
+    };
+    assert!(adopt(sleeper.0.pid(), &others).unwrap().is_none());
     let adopted = Process::hold(sleeper.0.pid(), false).unwrap().unwrap();
     let parent = i32::try_from(std::process::id()).unwrap();
     assert_eq!(adopted.parent().unwrap(), Some(parent));
@@ -304,6 +313,7 @@ fn a_pid_file_leads_to_its_process_only() {
             name: "sleep",
             argument: Some(argument),
             namespace: None,
+            user: None,
         };
         let found = match adopt_by_pid_file(&dir, "pid", &identity).unwrap() {
             Adoption::Running(process) => format!("running {}", process.pid()),
@@ -340,6 +350,7 @@ fn a_pid_file_leads_to_its_process_only() {
         name: "sleep",
         argument: Some("60.5"),
         namespace: None,
+        user: None,
     };
     let found = adopt_by_pid_file(&dir, "none", &identity).unwrap();
     assert!(matches!(found, Adoption::NoFile), "{found:?}");

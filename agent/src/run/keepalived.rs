@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::unistd::Uid;
 use tokio::time::sleep;
 
 use crate::config::{Attached, Mode};
@@ -144,6 +145,7 @@ pub(super) fn find_stranger(attached: &Attached) -> Result<Option<Process>> {
         name: "keepalived",
         argument: None,
         namespace: None,
+        user: Some(Uid::current().as_raw()),
     };
     let folder = Dir::open(&folder)?;
     Ok(held(process::adopt_by_pid_file(&folder, name, &identity)?))

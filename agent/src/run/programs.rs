@@ -226,6 +226,8 @@ pub(super) fn find(stage: &Stage, program: Program) -> Result<Option<Process>> {
         name: &name,
         argument: Some(&argument),
         namespace: Some(stage.namespace.inode()),
+        // radvd and its like step down.
+        user: None,
     };
     let file = pid_file(&stage.plan, program);
     let adoption = process::adopt_by_pid_file(&stage.directory, &file, &identity)?;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -51,13 +52,15 @@ impl Files {
 /// The text of a regular file, if it is not too long. Bytes that are no UTF-8 are
 /// replaced: names that matter have none.
 fn text(path: &Path) -> Result<String> {
+    // Looked at before it is opened: to open a FIFO is to wait for its other end, and to
+    // open a device may be to start it. The file may be in a directory of others'.
     let mut options = OpenOptions::new();
-    // Opening a FIFO would wait for its other end.
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file: File = options.read(true).custom_flags(flags.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
+    let place = options.read(true).custom_flags(OFlag::O_PATH.bits());
+    let place = place.open(path)?;
+    if !place.metadata()?.is_file() {
         return Err(BadInput("expected a regular file".to_owned()).into());
     }
+    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))?;
     let mut bytes = Vec::new();
     file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MOST_BYTES {

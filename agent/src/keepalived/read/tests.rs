@@ -1,4 +1,5 @@
 use anyhow::bail;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use super::*;
 use crate::exit;
@@ -308,11 +309,16 @@ fn only_regular_files_are_read() {
     let folder = Folder::new("fifo");
     let fifo = folder.0.join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    // Not even opened: that alone may do something.
+    let opened = inotify::init(CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&opened, &fifo, WatchFlags::OPEN).unwrap();
     for path in [fifo.as_path(), &folder.0, Path::new("/dev/zero")] {
         let error = read_file(path).unwrap_err();
         let message = format!("read {}: expected a regular file", path.display());
         assert_eq!(format!("{error:#}"), message);
     }
+    let event = rustix::io::read(&opened, &mut [0; 64]);
+    assert_eq!(event, Err(rustix::io::Errno::AGAIN));
     folder.write("k.conf", "include fifo\n");
     let error = read_file(&folder.0.join("k.conf")).unwrap_err();
     assert!(
