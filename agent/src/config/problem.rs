@@ -1,5 +1,6 @@
 //! What is wrong with a router file, and where.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// One thing that is wrong.
@@ -32,17 +33,34 @@ impl Problem {
     }
 }
 
+/// One line, in which nothing of the file's steers a terminal.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.origin)?;
+        f.write_str(&harmless(&self.origin))?;
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
         if !self.field.is_empty() {
-            write!(f, ": {}", self.field)?;
+            write!(f, ": {}", harmless(&self.field))?;
         }
-        write!(f, ": {}", self.message)
+        write!(f, ": {}", harmless(&self.message))
     }
+}
+
+/// `text` with its control characters as they are written in a file.
+fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut harmless = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            harmless.extend(letter.escape_default());
+        } else {
+            harmless.push(letter);
+        }
+    }
+    Cow::Owned(harmless)
 }
 
 /// All that is wrong, at least one thing; one per line.
@@ -95,3 +113,23 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_says_steers_no_terminal() {
+        let problem = Problem {
+            origin: "a\n.toml".to_owned(),
+            line: 2,
+            column: 1,
+            field: "x\u{1b}[2Jy".to_owned(),
+            message: "is \"é\u{9b}\"".to_owned(),
+        };
+        assert_eq!(
+            problem.to_string(),
+            "a\\n.toml:2:1: x\\u{1b}[2Jy: is \"é\\u{9b}\""
+        );
+    }
+}
