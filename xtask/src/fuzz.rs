@@ -1,6 +1,7 @@
 //! Arbitrary bytes for all that keepfast reads from others, by libFuzzer.
 
 use std::fs::{self, File};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -58,7 +59,7 @@ pub(crate) fn fuzz(project: &Project, names: &[String], seconds: u32) -> Result<
 
 /// The folders of the corpora are named like the targets.
 fn targets(root: &Path) -> Result<Vec<String>> {
-    let corpus = root.join("fuzz/corpus");
+    let corpus = root.join("tests/fuzz/corpus");
     let entries = fs::read_dir(&corpus).with_context(|| format!("list {}", corpus.display()))?;
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -108,11 +109,9 @@ struct Run {
 impl Run {
     fn prepare(project: &Project, name: &str) -> Result<Self> {
         let folder = project.target.join("fuzzing/runs").join(name);
-        let own = [("corpus", name)].map(|(kind, name)| format!("fuzz/{kind}/{name}"));
+        let own = format!("tests/fuzz/corpus/{name}");
         let examples = EXAMPLES.iter().filter(|(of, _)| *of == name);
-        let seeds = own
-            .into_iter()
-            .chain(examples.map(|(_, path)| (*path).to_owned()));
+        let seeds = iter::once(own).chain(examples.map(|(_, path)| (*path).to_owned()));
         let run = Self {
             name: name.to_owned(),
             found: folder.join("found"),

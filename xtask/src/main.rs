@@ -42,7 +42,7 @@ enum Task {
     Lint,
     /// Give all that reads something arbitrary bytes
     Fuzz {
-        /// The targets (fuzz/README.md) to run instead of all
+        /// The targets (tests/fuzz/README.md) to run instead of all
         targets: Vec<String>,
         /// How long each runs
         #[arg(long, default_value_t = 60)]

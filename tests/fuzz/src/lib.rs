@@ -3,23 +3,15 @@
 //!
 //! `cargo xtask fuzz` runs them with bytes of libFuzzer's; the test here runs
 //! them with the inputs of `corpus/`, and with what the project has for examples.
-#![cfg_attr(
-    test,
-    allow(clippy::panic, reason = "a test may stop at the first surprise")
-)]
+
+#![expect(clippy::panic, reason = "this is how a target says what is wrong")]
 
 mod capture;
-
 mod frame;
-
 mod keepalived;
-
 mod postmortem;
-
 mod record;
-
 mod request;
-
 mod router;
 
 #[cfg(test)]

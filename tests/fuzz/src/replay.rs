@@ -35,8 +35,8 @@ fn every_corpus_is_read_without_a_finding() {
 
 #[test]
 fn what_the_project_has_for_examples_is_read_too() {
-    run_all(Target::Frame, "../common/corpus");
-    run_all(Target::Router, "../agent/examples");
-    run_all(Target::Keepalived, "../agent/golden/neutron");
-    run_all(Target::Keepalived, "../agent/golden/plain");
+    run_all(Target::Frame, "../../common/corpus");
+    run_all(Target::Router, "../../agent/examples");
+    run_all(Target::Keepalived, "../../agent/golden/neutron");
+    run_all(Target::Keepalived, "../../agent/golden/plain");
 }
