@@ -8,11 +8,14 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::build_ebpf::EbpfBuild;
 use crate::process::run;
 use crate::project::Project;
+use crate::safety;
 
-/// Checks the format, the lints on both sides, and the rules about manifests.
+/// Checks the format, the lints on both sides, and the rules about manifests and unsafe
+/// code.
 pub(crate) fn lint(project: &Project) -> Result<()> {
     check_members(&project.root)?;
     check_common(&project.root)?;
+    safety::check(&project.root)?;
     run(project.cargo().args(["fmt", "--all", "--check"]))
         .context("check the format; `cargo fmt --all` mends it")?;
     run(project

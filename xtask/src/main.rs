@@ -13,6 +13,7 @@ mod machine;
 mod process;
 mod project;
 mod provision;
+mod safety;
 mod test;
 mod toolchain;
 
