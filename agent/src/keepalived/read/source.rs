@@ -47,6 +47,16 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
+/// Parts of a file are told to people: what steers a terminal has no meaning there either.
+fn printable(text: &str) -> String {
+    let printable = |letter: char| match letter {
+        '\t' => ' ',
+        letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        letter => letter,
+    };
+    text.chars().map(printable).collect()
+}
+
 type Include<'a> = &'a mut dyn FnMut(&Path, &str) -> Result<Vec<Source>>;
 
 /// The lines of a file and of those that it includes, and notes.
@@ -93,6 +103,8 @@ impl Reader<'_> {
     }
 
     fn take(&mut self, place: &Place, text: &str, continued: bool, depth: usize) -> Result<()> {
+        let text = printable(text);
+        let text = text.as_str();
         if let Some((name, value)) = definition(text) {
             if continued {
                 let message = format_args!("the definition of ${name} over several lines");
