@@ -1,6 +1,6 @@
 //! What is legitimate for the routers that are configured, and what strangers may have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
@@ -71,6 +71,36 @@ impl Protection {
             .with_context(|| format!("write map {}", names::TALLIES))
     }
 
+    /// Nothing is judged until it is [configured](Self::configure) again: what an agent
+    /// before this one took for legitimate may be so no longer.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn suspend(&mut self) -> Result<()> {
+        let keys = self.policies.keys().collect::<Result<Vec<_>, _>>();
+        for key in keys.with_context(|| format!("read map {}", names::POLICIES))? {
+            gone(self.policies.remove(&key))
+                .with_context(|| format!("write map {}", names::POLICIES))?;
+        }
+        Ok(())
+    }
+
+    /// Makes all but these a stranger's.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn keep_only(&mut self, keys: &BTreeSet<RouterKey>) -> Result<()> {
+        let configured = self.tallies.keys().collect::<Result<Vec<_>, _>>();
+        for Wire(key) in configured.with_context(|| format!("read map {}", names::TALLIES))? {
+            if !keys.contains(&key) {
+                self.dismiss(key)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What was found of the adverts of a router that is configured.
     ///
     /// # Errors
@@ -111,7 +141,7 @@ impl Protection {
             .tallies
             .keys()
             .map(|key| key.map(|key| key.0))
-            .collect::<Result<std::collections::BTreeSet<_>, _>>()
+            .collect::<Result<BTreeSet<_>, _>>()
             .with_context(|| format!("read map {}", names::TALLIES))?;
         let mut left: BTreeMap<LinkKey, u64> = BTreeMap::new();
         let mut forgotten = Vec::new();

@@ -128,6 +128,7 @@ impl Observer {
                 }
             }
             kernel.renew_timers()?;
+            kernel.maps().protection().suspend()?;
         }
         let observer = Self {
             told,

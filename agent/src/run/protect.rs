@@ -1,7 +1,7 @@
 //! What is legitimate for the routers, as the kernel programs are told, and what they
 //! found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use keepfast_common::maps::RouterKey;
@@ -26,6 +26,13 @@ const TOLD_NS: Nanos = 60_000_000_000;
 /// The routers that the programs were told of.
 #[derive(Debug, Default)]
 pub(super) struct Configured(BTreeMap<RouterId, Told>);
+
+impl Configured {
+    /// All of them.
+    pub(super) fn keys(&self) -> BTreeSet<RouterKey> {
+        self.0.values().map(|told| told.key).collect()
+    }
+}
 
 #[derive(Debug)]
 struct Told {

@@ -16,8 +16,8 @@ use super::site::Site;
 const RETURN_NS: Nanos = 120_000_000_000;
 
 impl Daemon {
-    /// Every second: what the agent before this one has left for interfaces of routers that
-    /// nobody has declared again is let go.
+    /// Every second: what the agent before this one has left of routers that nobody has
+    /// declared again is let go.
     pub(super) fn let_go_of_left_links(&mut self) {
         let (Some(observer), Ok(now)) = (&mut self.observer, monotonic_ns()) else {
             return;
@@ -31,6 +31,10 @@ impl Daemon {
             Ok(0) => {}
             Ok(count) => info!("let go of {count} links that the agent before this one has left"),
             Err(error) => warn!("{error:#}"),
+        }
+        let protection = observer.kernel.maps().protection();
+        if let Err(error) = protection.keep_only(&self.configured.keys()) {
+            warn!("{error:#}");
         }
     }
 

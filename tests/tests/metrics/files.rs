@@ -44,9 +44,11 @@ fn prometheus_understands_the_rules_and_the_dashboard() {
     alone(|| {
         let topology = Topology::new(1).unwrap();
         let daemon = daemon("metrics");
-        Declaration::plain(&topology.hosts[0])
-            .apply(&daemon)
-            .unwrap();
+        let router = Declaration {
+            tables: "[protect]\n".to_owned(),
+            ..Declaration::plain(&topology.hosts[0])
+        };
+        router.apply(&daemon).unwrap();
         let prometheus = Prometheus::start(&[endpoint(&daemon)]);
         let rules = prometheus.get("/api/v1/rules").unwrap();
         let rules = rules["data"]["groups"][0]["rules"]
