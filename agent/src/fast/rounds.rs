@@ -2,7 +2,6 @@
 //! its master's keepalived, adverts of the one whose place was taken, backups.
 
 use anyhow::Result;
-use keepfast_common::event::Party;
 use keepfast_common::wire::Mac;
 use keepfast_common::wire::vrrp::RESIGN;
 
@@ -104,7 +103,7 @@ impl Thread {
         }
     }
 
-    /// Looks for adverts of the one whose place was taken.
+    /// Looks for adverts of the one whose place was taken, and of yet another one.
     pub(super) fn look_for_deposed(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
         let Some(router) = self.routers.get_mut(id) else {
             return Ok(());
@@ -117,18 +116,25 @@ impl Thread {
         else {
             return Ok(());
         };
-        let heard = [known.master, known.rival]
-            .into_iter()
-            .filter(|party: &Party| party.local == 0 && party.is(&deposed))
-            .filter(|party| party.priority != RESIGN)
-            .map(|party| party.heard_ns)
-            .max()
-            .unwrap_or(0);
-        if heard <= router.deposed_heard_ns {
-            return Ok(());
+        let last_heard = |is_deposed: bool| {
+            let others = [known.master, known.rival].into_iter();
+            others
+                .filter(|party| party.local == 0 && party.priority != RESIGN)
+                .filter(|party| party.is(&deposed) == is_deposed)
+                .map(|party| party.heard_ns)
+                .max()
+                .unwrap_or(0)
+        };
+        let (heard_ns, another_ns) = (last_heard(true), last_heard(false));
+        if heard_ns > router.deposed_heard_ns {
+            router.deposed_heard_ns = heard_ns;
+            self.happened(id, Event::OldMasterHeard { heard_ns })
+        } else if another_ns > deposed.heard_ns {
+            let heard_ns = another_ns;
+            self.happened(id, Event::AnotherHeard { heard_ns })
+        } else {
+            Ok(())
         }
-        router.deposed_heard_ns = heard;
-        self.happened(id, Event::OldMasterHeard { heard_ns: heard })
     }
 
     /// Looks for backups that have begun to probe this host.

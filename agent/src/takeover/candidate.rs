@@ -27,7 +27,8 @@ const PATIENCE_NS: Nanos = 200 * MS;
 /// crossed it.
 pub const CROSSING_NS: Nanos = 5 * MS;
 
-/// A router that loses its new role this soon was not meant to have it.
+/// A router that loses its new role this soon, or by the next advert of a master that
+/// was silent, was not meant to have it.
 pub const CONTESTED_NS: Nanos = 50 * MS;
 
 /// When the addresses are announced again, after the first time: a switch or a
@@ -125,6 +126,7 @@ impl Candidate {
                 }
             }
             Event::OldMasterHeard { heard_ns } => self.contradicted(moment, heard_ns, actions),
+            Event::AnotherHeard { heard_ns } => self.disputed(heard_ns, actions),
             Event::Followed { by_old_master } => self.followed(moment, by_old_master, actions),
             Event::Tick | Event::HandOver | Event::GatewaySilent | Event::GatewayBack => {}
         }
@@ -327,7 +329,15 @@ impl Candidate {
             ) => {
                 let after_ns = moment.now.saturating_sub(*first_advert_ns);
                 let lives = master.is_some_and(|master| master.is(&attempt.master));
-                let note = if lives && after_ns <= CONTESTED_NS && !*wrong {
+                let limit_ns = match attempt.cause {
+                    // Until its next advert nothing may be heard of one that lives.
+                    Cause::Silence => moment
+                        .policy
+                        .advert_interval_ns
+                        .saturating_add(CONTESTED_NS),
+                    Cause::Resignation => CONTESTED_NS,
+                };
+                let note = if lives && after_ns <= limit_ns && !*wrong {
                     Note::Wrong {
                         after_ns,
                         back_off_ns: self.back_off.begin(moment.now),
@@ -374,7 +384,7 @@ impl Candidate {
         if attempt.cause == Cause::Resignation {
             // It may well come back: who is master is keepalived's matter.
             self.settle(actions);
-        } else if before_ns == 0 {
+        } else if before_ns == 0 || !goes_on(moment.policy, before_ns, heard_ns) {
             self.was_wrong(moment, after_ns, actions);
             actions.extend([Action::Announce, Action::TellPeer(attempt.master)]);
             self.announce_again(moment.now);
@@ -384,6 +394,18 @@ impl Candidate {
             self.lower(actions);
             actions.push(Action::Yield(attempt.master));
             self.release(actions);
+        }
+    }
+
+    /// Another one than the old master advertised at `heard_ns`: who of the two serves is
+    /// keepalived's matter, by the priorities that are declared.
+    fn disputed(&mut self, heard_ns: Nanos, actions: &mut Vec<Action>) {
+        if let State::Holding {
+            first_advert_ns, ..
+        } = self.state
+            && heard_ns > first_advert_ns.saturating_add(CROSSING_NS)
+        {
+            self.settle(actions);
         }
     }
 
@@ -452,7 +474,7 @@ impl Candidate {
             } if now >= until => {
                 let patient = now < attempt.verdict_ns.saturating_add(PATIENCE_NS);
                 let again = patient && !contradicted && self.can_follow(moment);
-                if moment.snapshot.role == Role::Master {
+                if moment.snapshot.role == Role::Master || has_advertised(moment, &attempt) {
                     self.hold(moment, attempt, now, actions);
                 } else if moment.snapshot.is_taken() {
                     actions.push(Action::Note(Note::NotNow(Reason::AnotherMaster)));
@@ -633,16 +655,38 @@ impl Candidate {
     }
 }
 
+/// Whether a master that was heard at two times advertised all the while: one that was
+/// silent in between had given way, and is master anew.
+const fn goes_on(policy: &Policy, before_ns: Nanos, heard_ns: Nanos) -> bool {
+    let missed_ns = policy.advert_interval_ns.saturating_mul(2);
+    heard_ns < before_ns.saturating_add(missed_ns)
+}
+
+/// Whether this host's keepalived has advertised since the verdict, although a host that
+/// outranks it still passes for the master: then it is one.
+fn has_advertised(moment: &Moment<'_>, attempt: &Attempt) -> bool {
+    let own = moment.snapshot.rival.filter(|rival| rival.local != 0);
+    own.is_some_and(|own| own.heard_ns > attempt.verdict_ns)
+}
+
 /// Asks whoever could speak against a takeover, or for it.
 fn ask(moment: &Moment<'_>, loss_ns: Nanos, actions: &mut Vec<Action>) {
     if moment.policy.solicit
         && let Some(master) = moment.snapshot.other_master()
+        && moment.now < missed_ns(moment.policy, &master)
     {
         actions.push(Action::Solicit(master));
     }
     if moment.policy.witness && moment.snapshot.witness_ns < loss_ns {
         actions.push(Action::AskWitness);
     }
+}
+
+/// From when on a master has missed an advert: it may be backup by now, and a question
+/// would set the timer of a backup's keepalived back to its skew, again and again.
+const fn missed_ns(policy: &Policy, master: &Party) -> Nanos {
+    let two = policy.advert_interval_ns.saturating_mul(2);
+    master.heard_ns.saturating_add(two)
 }
 
 fn next_question(moment: &Moment<'_>) -> Nanos {

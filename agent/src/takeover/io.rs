@@ -185,6 +185,12 @@ pub enum Event {
         /// When.
         heard_ns: Nanos,
     },
+    /// While this host was master by a takeover, or was becoming it, an advert came in
+    /// from yet another one, of a priority that is not 0.
+    AnotherHeard {
+        /// When.
+        heard_ns: Nanos,
+    },
     /// A backup has begun to probe this host: it may have been master until now, and
     /// have been the last one to announce the addresses.
     Followed {

@@ -23,6 +23,7 @@
 //! | holding     | the old master is heard           | holding     | announce, tell peer;      |
 //! |             |                                   |             | back-off                  |
 //! | holding     | and once more                     | idle        | lower, yield              |
+//! | holding     | yet another one advertises        | idle        | lower                     |
 //! | holding     | the old master follows at once    | holding     | announce; back-off        |
 //! | holding     | own keepalived loses              | idle        | lower, unlease            |
 //! | holding     | the down time passes              | idle        | lower                     |

@@ -95,7 +95,7 @@ impl Dice {
     }
 
     fn event(&mut self, now: Nanos) -> Event {
-        match self.roll(15) {
+        match self.roll(16) {
             0 | 1 => Event::Suspect,
             2 | 3 => Event::Silent,
             4 => Event::Back,
@@ -106,6 +106,9 @@ impl Dice {
             8 => Event::LocalResigned,
             9 => Event::MasterChanged,
             10 => Event::OldMasterHeard {
+                heard_ns: self.past(now),
+            },
+            14 => Event::AnotherHeard {
                 heard_ns: self.past(now),
             },
             11 => Event::HandOver,

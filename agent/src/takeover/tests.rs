@@ -196,6 +196,19 @@ fn without_a_raised_priority_version_2_leases_nothing_and_waits_for_the_skew() {
 }
 
 #[test]
+fn one_that_has_missed_an_advert_is_not_asked() {
+    // It may be backup by now, and the question sets the timer of its keepalived anew.
+    for (age, asked) in [(1_999 * MS, true), (2_000 * MS, false)] {
+        let mut story = Story::new(policy(3));
+        story.facts.session.phase = Phase::Suspect;
+        story.facts.master = Some(other(1, story.now - age));
+        let expected: &[&str] = if asked { &["solicit 1"] } else { &[] };
+        story.does(Event::Suspect, expected);
+        story.is("suspecting");
+    }
+}
+
+#[test]
 fn a_suspicion_asks_again_and_ends_with_an_answer() {
     let mut story = Story::new(policy(3));
     story.facts.session.phase = Phase::Suspect;
@@ -402,11 +415,48 @@ fn the_other_way_is_not_tried_against_a_master_that_is_heard() {
 }
 
 #[test]
+fn yet_another_primary_is_left_to_keepalived() {
+    // Not raised any longer, it gives way as it would have without a takeover.
+    let mut story = Story::holding(policy(3));
+    let first = story.now;
+    let heard_ns = first + 5 * MS;
+    story.does(Event::AnotherHeard { heard_ns }, &[]);
+    story.is("holding");
+    story.now = first + 6 * MS;
+    let heard_ns = story.now;
+    story.does(Event::AnotherHeard { heard_ns }, &["raise 0"]);
+    story.is("idle");
+    assert_eq!(story.takeover.backs_off_until(), 0, "nothing was wrong");
+}
+
+#[test]
 fn a_lost_report_of_the_own_advert_is_no_failure() {
     let mut story = Story::new(policy(3));
     story.does(Event::Silent, &["raise 254", "inject", "takeover_begins"]);
     story.becomes_master();
     story.due(TOLD + 50 * MS, &["announce", "tell 1", "took_over"]);
+}
+
+#[test]
+fn own_adverts_count_even_where_the_dead_master_outranks_them() {
+    // This host was master a short while ago and took over again: the tracker takes it
+    // for the old master's rival.
+    for (local, heard, expected) in [
+        (1, TOLD + MS, &["announce", "tell 1", "took_over"][..]),
+        (
+            1,
+            TOLD - MS,
+            &["takeover_tries_again", "inject ShortThenZero 1"],
+        ),
+    ] {
+        let mut story = Story::new(policy(3));
+        story.does(Event::Silent, &["raise 254", "inject", "takeover_begins"]);
+        story.facts.rival = Some(Party {
+            local,
+            ..other(2, heard)
+        });
+        story.due(TOLD + 50 * MS, expected);
+    }
 }
 
 #[test]
@@ -501,6 +551,20 @@ fn an_old_master_that_insists_gets_its_role_back() {
 }
 
 #[test]
+fn an_old_master_that_was_silent_in_between_does_not_insist() {
+    let mut story = Story::holding(policy(3));
+    for (later, expected) in [
+        (6 * MS, &["takeover_wrong", "announce", "tell 1"][..]),
+        (2_000 * MS, &["announce", "tell 1"]),
+    ] {
+        story.now += later;
+        let heard_ns = story.now;
+        story.does(Event::OldMasterHeard { heard_ns }, expected);
+        story.is("holding");
+    }
+}
+
+#[test]
 fn leased_addresses_go_when_the_old_master_insists() {
     let mut story = Story::new(policy(2));
     story.does(
@@ -542,13 +606,22 @@ fn each_wrong_takeover_doubles_the_back_off() {
 fn a_role_that_is_lost_at_once_was_taken_wrongly() {
     for (after, to, note, back_off) in [
         (50 * MS, 1, "takeover_wrong", 10 * SECOND),
-        (51 * MS, 1, "takeover_lost", 0),
+        // Its next advert.
+        (1_050 * MS, 1, "takeover_wrong", 10 * SECOND),
+        (1_051 * MS, 1, "takeover_lost", 0),
         (50 * MS, 3, "takeover_lost", 0),
     ] {
         let mut story = Story::holding(policy(3));
         story.now += 10 * MS;
         story.does(Event::Tick, &["announce"]);
-        story.now += after - 10 * MS;
+        let since = story.now - 10 * MS;
+        if after > 1_000 * MS {
+            for later in [100 * MS, 1_000 * MS] {
+                story.now = since + later;
+                story.does(Event::Tick, &["announce"]);
+            }
+        }
+        story.now = since + after;
         story.becomes_backup_of(to);
         story.does(Event::MasterChanged, &[note, "raise 0"]);
         let expected = if back_off == 0 {
