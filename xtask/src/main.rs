@@ -14,6 +14,7 @@ mod process;
 mod project;
 mod provision;
 mod safety;
+mod simulate;
 mod test;
 mod toolchain;
 
@@ -76,6 +77,12 @@ enum Task {
     /// Make a small Debian system in target/debian-root, for tests; as root
     #[command(hide = true)]
     DebianRoot,
+    /// Simulate hosts with the fast path in virtual time; `-- --help` for more
+    Simulate {
+        /// What the simulation is told
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        arguments: Vec<String>,
+    },
     /// Measure; as root
     Bench {
         /// The benchmarks to run instead of all, or --peers with its options: `--peers --help`
@@ -125,6 +132,7 @@ fn perform(task: Task) -> Result<ExitCode> {
             dist::dist(&project, profile)?;
         }
         Task::DebianRoot => println!("{}", provision::root::provide(&project)?.display()),
+        Task::Simulate { arguments } => simulate::simulate(&project, &arguments)?,
         Task::Bench { names } => lab::run_program(&project, "bench", &names)?,
     }
     Ok(ExitCode::SUCCESS)
