@@ -355,7 +355,7 @@ impl World {
                     ..self.forged(&master)
                 };
                 // It gives way for good: the twin is what it would be from then on.
-                self.to_keepalived(host, advert, false);
+                self.hand_to_keepalived(host, advert, false);
             }
             Action::Announce => {}
             Action::TellPeer(master) => self.tell_peer(host, &master),
@@ -380,12 +380,12 @@ impl World {
             ..zero
         };
         match forgery {
-            Forgery::ZeroInterval => self.to_keepalived(host, own(255, 0), true),
+            Forgery::ZeroInterval => self.hand_to_keepalived(host, own(255, 0), true),
             Forgery::ShortThenZero => {
-                self.to_keepalived(host, own(255, 1), true);
-                self.to_keepalived(host, own(0, 1), true);
+                self.hand_to_keepalived(host, own(255, 1), true);
+                self.hand_to_keepalived(host, own(0, 1), true);
             }
-            Forgery::PriorityZero => self.to_keepalived(host, zero, true),
+            Forgery::PriorityZero => self.hand_to_keepalived(host, zero, true),
         }
         self.note(|| format!("{host} injects {forgery:?}"));
     }
