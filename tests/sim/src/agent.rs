@@ -28,7 +28,7 @@ const LOOK_NS: u64 = 2 * MS;
 const SLOW_NS: u64 = 100 * MS;
 
 /// How long leased addresses live.
-const LEASE_NS: u64 = 5 * SECOND;
+pub(crate) const LEASE_NS: u64 = 5 * SECOND;
 
 /// What an agent is told.
 #[derive(Debug, Clone, Copy)]
@@ -355,7 +355,7 @@ impl World {
                     ..self.forged(&master)
                 };
                 // It gives way for good: the twin is what it would be from then on.
-                self.hand_to_keepalived(host, advert, false);
+                self.pass_to_keepalived(host, advert, false);
             }
             Action::Announce => {}
             Action::TellPeer(master) => self.tell_peer(host, &master),
@@ -380,12 +380,12 @@ impl World {
             ..zero
         };
         match forgery {
-            Forgery::ZeroInterval => self.hand_to_keepalived(host, own(255, 0), true),
+            Forgery::ZeroInterval => self.pass_to_keepalived(host, own(255, 0), true),
             Forgery::ShortThenZero => {
-                self.hand_to_keepalived(host, own(255, 1), true);
-                self.hand_to_keepalived(host, own(0, 1), true);
+                self.pass_to_keepalived(host, own(255, 1), true);
+                self.pass_to_keepalived(host, own(0, 1), true);
             }
-            Forgery::PriorityZero => self.hand_to_keepalived(host, zero, true),
+            Forgery::PriorityZero => self.pass_to_keepalived(host, zero, true),
         }
         self.note(|| format!("{host} injects {forgery:?}"));
     }

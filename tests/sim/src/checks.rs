@@ -19,6 +19,7 @@
 //! | back-off     | A host that took over wrongly, or in vain, takes nothing over for 10 s. |
 //! | truth        | State file and notifications come to what is true, and tell of each   |
 //! | told         | change once, in order.                                                |
+//! | left over    | A backup has no address for longer than a lease lasts.                 |
 //! | as without   | A host that has had no agent for a while is what it would be without. |
 
 use crate::host::Host;
@@ -63,6 +64,7 @@ struct Record {
     mistaken_since: Option<u64>,
     agentless_ns: u64,
     differs_since: Option<u64>,
+    left_over_since: Option<u64>,
 }
 
 /// Figures of a run.
@@ -320,6 +322,28 @@ impl World {
         self.is_as_without();
         self.is_noticed();
         self.is_told_truly();
+        self.has_nothing_left_over();
+    }
+
+    fn has_nothing_left_over(&mut self) {
+        let now = self.now;
+        for (number, host) in self.hosts.iter().enumerate() {
+            let left = host.is_well(now)
+                && host.keepalived.state == crate::keepalived::State::Backup
+                && host.address.is_some();
+            let record = &mut self.checks.records[number];
+            if !left {
+                record.left_over_since = None;
+                continue;
+            }
+            self.checks.figures.checked += 1;
+            let since = *record.left_over_since.get_or_insert(now);
+            if now > since + crate::agent::LEASE_NS + SLACK_NS {
+                record.left_over_since = None;
+                let what = format!("{number} is backup and has the address");
+                self.checks.breaks("left over", now, what);
+            }
+        }
     }
 
     fn is_noticed(&mut self) {

@@ -25,7 +25,7 @@ impl World {
             Frame::Solicitation => {
                 let advert = crate::host::party(&self.setup, from, 0, self.now);
                 self.track(to, &advert);
-                self.hand_to_keepalived(to, advert, false);
+                self.pass_to_keepalived(to, advert, false);
             }
             Frame::Probe(probe) => self.bounce(from, to, probe),
             Frame::Answer(probe) => self.answered(from, to, &probe),
@@ -50,11 +50,11 @@ impl World {
             self.checks.resigned(to, host_of(&advert));
         }
         self.track(to, &advert);
-        self.hand_to_keepalived(to, advert, false);
+        self.pass_to_keepalived(to, advert, false);
     }
 
     /// keepalived reads it a moment later.
-    pub(crate) fn hand_to_keepalived(&mut self, host: usize, advert: Party, forged: bool) {
+    pub(crate) fn pass_to_keepalived(&mut self, host: usize, advert: Party, forged: bool) {
         let delay = self.dice.between(20 * US, 200 * US);
         let boot = self.hosts[host].boot;
         self.at(

@@ -155,7 +155,7 @@ vrid = 5"#,
 [attached]
 config_file = "/k.conf"
 instance = "i""#,
-        r#"r.toml:1:1: bananas: is unknown: expected one of address, announce_again, attached, child, conntrackd, create_namespace, fast_path, gateway_check, hook, host, id, namespace, profile, radvd, route, vrrp"#,
+        r#"r.toml:1:1: bananas: is unknown: expected one of address, announce_again, attached, child, conntrackd, create_namespace, fast_path, gateway_check, hook, host, id, namespace, profile, protect, radvd, route, vrrp"#,
     ),
     (
         r#"[attached]
