@@ -76,4 +76,8 @@ pub mod folder;
 
 pub mod wait;
 
+pub mod interrupt;
+
+pub mod adverts;
+
 pub mod clock;

@@ -83,6 +83,12 @@ enum Task {
         #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
         arguments: Vec<String>,
     },
+    /// Break a cluster of real keepaliveds in all ways, and check it after each; as root
+    Chaos {
+        /// What the run is told: `--seconds`, `--seed`, `--routers`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measure; as root
     Bench {
         /// The benchmarks to run instead of all, or --peers with its options: `--peers --help`
@@ -133,6 +139,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         }
         Task::DebianRoot => println!("{}", provision::root::provide(&project)?.display()),
         Task::Simulate { arguments } => simulate::simulate(&project, &arguments)?,
+        Task::Chaos { arguments } => lab::run_program(&project, "chaos", &arguments)?,
         Task::Bench { names } => lab::run_program(&project, "bench", &names)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,8 @@
 //! One host's agent: `keepfast run` with the file that declares its router.
 
-use crate::interrupt;
 use anyhow::{Context, Result, anyhow};
 use lab::daemon::Daemon;
+use lab::interrupt;
 use lab::wait;
 use serde_json::Value;
 use std::time::Duration;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use lab::capture::{Capture, VRRP};
 use lab::clock::monotonic_ns;
 use lab::folder;
+use lab::interrupt;
 use lab::leftovers::Snapshot;
 use lab::prober::Prober;
 use lab::segment::BRIDGE;
@@ -17,7 +18,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 mod agent;
-mod interrupt;
 mod network;
 mod picture;
 mod standing;

@@ -1,10 +1,11 @@
 //! The network left standing, to be played with.
 
+use crate::LIMIT;
 use crate::agent::Agent;
 use crate::network::{Network, VIRTUAL};
-use crate::{LIMIT, interrupt};
 use anyhow::Result;
 use lab::binary;
+use lab::interrupt;
 use std::thread;
 use std::time::{Duration, Instant};
 

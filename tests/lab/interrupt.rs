@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static CAME: AtomicBool = AtomicBool::new(false);
 
 /// From now on an interrupt or a request to terminate is only taken note of.
-pub(crate) fn catch() -> Result<()> {
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn catch() -> Result<()> {
     let note = SigAction::new(
         SigHandler::Handler(note),
         SaFlags::SA_RESTART,
@@ -22,7 +25,8 @@ pub(crate) fn catch() -> Result<()> {
 }
 
 /// Whether one has come.
-pub(crate) fn came() -> bool {
+#[must_use]
+pub fn came() -> bool {
     CAME.load(Ordering::Relaxed)
 }
 
