@@ -260,7 +260,11 @@ impl Node {
 
 fn declare(daemon: &Daemon, node: usize, vrid: u8, namespace: &Namespace) -> Result<()> {
     let ranked = u8::try_from((node + usize::from(vrid)) % NODES)?;
-    let version = if vrid % 2 == 0 { "version = 2\n" } else { "" };
+    let version = if vrid.is_multiple_of(2) {
+        "version = 2\n"
+    } else {
+        ""
+    };
     let declaration = Declaration {
         own_address: format!("{}/18", own(node, vrid)),
         // Equals would not agree; so each is the primary of a third of them at first.
