@@ -11,6 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use aya::programs::Link as _;
 use aya::programs::links::{FdLink, LinkOrder};
 use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcAttachType, TcHandle, qdisc_add_clsact,
@@ -106,9 +107,30 @@ enum Held {
     Link { _link: FdLink },
     /// A filter, with a note of which it is where links are pinned.
     Filter {
-        _link: SchedClassifierLink,
+        _filter: Filter,
         note: Option<PathBuf>,
     },
+}
+
+/// A filter of the clsact qdisc; removed when dropped.
+#[derive(Debug)]
+struct Filter {
+    /// `None` only while it is dropped.
+    link: Option<SchedClassifierLink>,
+    /// Where its interface's number means that interface.
+    namespace: Namespace,
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        let link = self.link.take();
+        let removed = self
+            .namespace
+            .enter(|| link.map_or(Ok(()), |it| Ok(it.detach()?)));
+        if let Err(error) = removed {
+            debug!("remove a tc filter: {error:#}");
+        }
+    }
 }
 
 impl Drop for Held {
@@ -145,9 +167,15 @@ impl Kernel {
         namespace.enter(|| {
             let mut fallbacks = Vec::new();
             let (ingress, ingress_link) =
-                self.attach_ingress(interface, pin("ingress"), &mut fallbacks)?;
+                self.attach_ingress(namespace, interface, pin("ingress"), &mut fallbacks)?;
             let (egress, egress_link) = self
-                .attach_tc(interface, names::TC_EGRESS, pin("egress"), &mut fallbacks)
+                .attach_tc(
+                    namespace,
+                    interface,
+                    names::TC_EGRESS,
+                    pin("egress"),
+                    &mut fallbacks,
+                )
                 .with_context(|| format!("attach to what {} sends", interface.name))?;
             Ok(Attachment {
                 ingress,
@@ -194,7 +222,13 @@ impl Kernel {
                 xdp_program: None,
             };
             let (hook, held) = namespace.enter(|| {
-                self.attach_tc(&interface, names::TC_BOUNCE, pin, &mut attachment.fallbacks)
+                self.attach_tc(
+                    namespace,
+                    &interface,
+                    names::TC_BOUNCE,
+                    pin,
+                    &mut attachment.fallbacks,
+                )
             })?;
             attachment.answers = Some(hook);
             attachment.links.push(held);
@@ -213,6 +247,7 @@ impl Kernel {
 
     fn attach_ingress(
         &mut self,
+        namespace: &Namespace,
         interface: &Interface,
         pin: Option<PathBuf>,
         fallbacks: &mut Vec<String>,
@@ -236,8 +271,14 @@ impl Kernel {
                 }
             }
         }
-        self.attach_tc(interface, names::TC_INGRESS, beside(&pin, "tc"), fallbacks)
-            .with_context(|| format!("attach to what {} receives", interface.name))
+        self.attach_tc(
+            namespace,
+            interface,
+            names::TC_INGRESS,
+            beside(&pin, "tc"),
+            fallbacks,
+        )
+        .with_context(|| format!("attach to what {} receives", interface.name))
     }
 
     fn attach_xdp(
@@ -282,6 +323,7 @@ impl Kernel {
     /// As [`Self::take_over_tcx`], of a filter that is noted at `note`.
     fn take_over_filter(
         &mut self,
+        namespace: &Namespace,
         interface: &Interface,
         name: &str,
         note: Option<PathBuf>,
@@ -302,12 +344,19 @@ impl Kernel {
                     handle,
                     None,
                 )?;
+                let namespace = Namespace::clone_of(namespace)?;
                 let program = self.tc(name)?;
                 let id = program.attach_to_link(old)?;
-                Ok(program.take_link(id)?)
+                Ok(Filter {
+                    link: Some(program.take_link(id)?),
+                    namespace,
+                })
             });
         match replaced {
-            Ok(link) => Some(Held::Filter { _link: link, note }),
+            Ok(filter) => Some(Held::Filter {
+                _filter: filter,
+                note,
+            }),
             Err(error) => {
                 debug!("take over {}: {error:#}", path.display());
                 _ = std::fs::remove_file(&path);
@@ -318,6 +367,7 @@ impl Kernel {
 
     fn attach_tc(
         &mut self,
+        namespace: &Namespace,
         interface: &Interface,
         name: &str,
         pin: Option<PathBuf>,
@@ -327,7 +377,7 @@ impl Kernel {
         if let Some(held) = self.take_over_tcx(name, pin.as_deref()) {
             return Ok((Hook::Tcx, held));
         }
-        if let Some(held) = self.take_over_filter(interface, name, note.clone()) {
+        if let Some(held) = self.take_over_filter(namespace, interface, name, note.clone()) {
             return Ok((Hook::Clsact, held));
         }
         let direction = direction(name);
@@ -342,9 +392,10 @@ impl Kernel {
         }
         // Fails where it is there already, too, and then the filter can be added.
         let qdisc = qdisc_add_clsact(&interface.name);
-        let filter = TcAttachOptions::Netlink(NlOptions::default());
+        let options = TcAttachOptions::Netlink(NlOptions::default());
+        let namespace = Namespace::clone_of(namespace)?;
         let id = program
-            .attach_with_options(&interface.name, direction, filter)
+            .attach_with_options(&interface.name, direction, options)
             .map_err(|error| {
                 let error = reason(error).context("add a tc filter");
                 match qdisc {
@@ -357,7 +408,17 @@ impl Kernel {
             let which = format!("{}:{}", link.priority()?, u32::from(link.handle()?));
             symlink(which, note).with_context(|| format!("note {}", note.display()))?;
         }
-        Ok((Hook::Clsact, Held::Filter { _link: link, note }))
+        let filter = Filter {
+            link: Some(link),
+            namespace,
+        };
+        Ok((
+            Hook::Clsact,
+            Held::Filter {
+                _filter: filter,
+                note,
+            },
+        ))
     }
 }
 
