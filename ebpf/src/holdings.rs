@@ -49,7 +49,6 @@ fn announced(place: &Place, scratch: &mut Scratch, local: bool) {
     let Some(watched) = (unsafe { WATCHED.get(key) }) else {
         return;
     };
-    let watched = *watched;
     let Some(slot) = slot_of(&key) else {
         place.count(Counter::MapFull);
         return;
@@ -63,14 +62,14 @@ fn announced(place: &Place, scratch: &mut Scratch, local: bool) {
         mac: neighbour.mac,
         local,
         unsolicited: neighbour.unsolicited,
-        master: master_of(place, neighbour, &watched),
+        master: master_of(place, neighbour, watched),
     };
     step(
         slot,
         #[inline(always)]
-        |holding| holding.announced(&watched, &said, changes),
+        |holding| holding.announced(watched, &said, changes),
     );
-    emit(&subject(&key, &watched, now), changes);
+    emit(&subject(&key, watched, now), changes);
 }
 
 #[inline(never)]

@@ -125,10 +125,15 @@ fn a28_without_kernel_programs_addresses_tell_alone() {
         let pids = keepalived(&stage.daemons[1], "r");
         let listener = Listener::start(&stage.daemons[1].directory().join("hook")).unwrap();
         listener.wait(1, LIMIT).unwrap();
-        assert_ne!(
-            stage.daemons[1].show("r").unwrap()["watched_by"],
-            "netlink only"
-        );
+        // The daemon is at work before the kernel programs are loaded.
+        lab::wait::until("kernel programs", LIMIT, || {
+            let watched_by = stage.daemons[1].show("r").unwrap()["watched_by"].clone();
+            match watched_by == "netlink only" {
+                true => Err(watched_by.to_string()),
+                false => Ok(()),
+            }
+        })
+        .unwrap();
         stage.daemons[1].stop().unwrap();
         let denied = &mut stage.daemons[1];
         std::thread::scope(|scope| {

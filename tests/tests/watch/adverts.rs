@@ -9,28 +9,54 @@ use std::net::Ipv4Addr;
 use std::thread;
 use std::time::Duration;
 
-/// More than the ring buffer of 1 MiB has room for: an event takes 136 bytes of it.
+/// More on one segment than its strangers may have told at once, by far.
 const FLOOD: u32 = 20_000;
+/// So many segments have more told at once than the ring buffer of 1 MiB has room for: an event
+/// takes 136 bytes of it.
+const SEGMENTS: usize = 6;
+
+#[test]
+fn events_held_back_are_told_and_the_state_is_caught_up() {
+    is_made_up_for(1, "events held back");
+}
 
 #[test]
 fn lost_events_are_told_and_the_state_is_caught_up() {
+    is_made_up_for(SEGMENTS, "events lost");
+}
+
+/// The agent sleeps while so many segments are flooded.
+fn is_made_up_for(segments: usize, told: &str) {
     alone(|| {
-        let hosts = Hosts::new(["sender", "watched"]);
-        let sender = Sender::new(&hosts.hosts[0], "eth0").unwrap();
+        let segments: Vec<_> = (0..segments)
+            .map(|_| Hosts::new(["sender", "watched"]))
+            .collect();
+        let senders: Vec<_> = segments
+            .iter()
+            .map(|hosts| Sender::new(&hosts.hosts[0], "eth0").unwrap())
+            .collect();
+        let watched: Vec<_> = segments.iter().map(|hosts| &hosts.hosts[1]).collect();
+        let sender = &senders[0];
         // So slow that no deadline passes during the test.
         let advert = |priority| Advert {
             priority,
             interval_cs: 4_000,
             ..Advert::default()
         };
-        let mut watcher = Watcher::start(&[&hosts.hosts[1]]).unwrap();
-        sender.send(&advert(100)).unwrap();
-        watcher
-            .wait_for("a master", LIMIT, |event| event.is("master_appeared"))
-            .unwrap();
+        let mut watcher = Watcher::start(&watched).unwrap();
+        for (sender, namespace) in senders.iter().zip(&watched) {
+            sender.send(&advert(100)).unwrap();
+            watcher
+                .wait_for("a master", LIMIT, |event| {
+                    event.is("master_appeared") && event.text("/netns") == namespace.name()
+                })
+                .unwrap();
+        }
         watcher.signal(Signal::SIGSTOP).unwrap();
-        for number in 0..FLOOD {
-            sender.send(&advert(101 + (number % 2) as u8)).unwrap();
+        for sender in &senders {
+            for number in 0..FLOOD {
+                sender.send(&advert(101 + (number % 2) as u8)).unwrap();
+            }
         }
         sender.send(&advert(200)).unwrap();
         watcher.signal(Signal::SIGCONT).unwrap();
@@ -47,10 +73,14 @@ fn lost_events_are_told_and_the_state_is_caught_up() {
                 .map_err(|error| error.to_string())
         });
         caught_up.unwrap();
-        watcher.wait_message("events lost").unwrap();
+        watcher.wait_message(told).unwrap();
         // From here on every event counts again.
         sender.send(&advert(150)).unwrap();
-        let next = watcher.wait_for("the next event", LIMIT, |_| true).unwrap();
+        let next = watcher
+            .wait_for("the next event", LIMIT, |event| {
+                event.text("/netns") == watched[0].name()
+            })
+            .unwrap();
         assert_eq!(next.text("/kind"), "priority_changed");
         assert_eq!(next.number("/old/priority"), Some(200));
         assert_eq!(next.number("/new/priority"), Some(150));
