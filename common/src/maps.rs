@@ -9,6 +9,7 @@ use crate::neighbour::Holding;
 use crate::session::Session;
 use crate::track::VirtualRouter;
 use crate::wire::Address;
+use crate::wire::vrrp::Advert;
 
 /// Name of the map of [`RouterKey`] to [`RouterSlot`].
 pub const ROUTERS: &str = "VIRTUAL_ROUTERS";
@@ -128,6 +129,20 @@ impl RouterKey {
             inner_vlan: 0,
             family: 0,
             vrid: 0,
+            reserved: 0,
+        }
+    }
+
+    /// The virtual router of an advert that passes an interface.
+    #[inline(always)]
+    pub const fn of_advert(netns: u32, ifindex: u32, advert: &Advert) -> Self {
+        Self {
+            netns,
+            ifindex,
+            vlan: advert.vlan.outer,
+            inner_vlan: advert.vlan.inner,
+            family: advert.family,
+            vrid: advert.vrid,
             reserved: 0,
         }
     }

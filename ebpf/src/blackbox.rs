@@ -38,13 +38,7 @@ pub(crate) fn advert(place: &Place, scratch: &Scratch) {
         speaker,
         ..
     } = scratch;
-    let key = RouterKey {
-        vlan: advert.vlan.outer,
-        inner_vlan: advert.vlan.inner,
-        family: advert.family,
-        vrid: advert.vrid,
-        ..RouterKey::of_link(place.netns, place.ifindex)
-    };
+    let key = RouterKey::of_advert(place.netns, place.ifindex, advert);
     with(
         &key,
         #[inline(always)]

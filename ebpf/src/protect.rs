@@ -13,13 +13,7 @@ use crate::maps::{POLICIES, TALLIES};
 #[inline(never)]
 pub(crate) fn admits(place: &Place, packet: &Packet) -> bool {
     let advert = &packet.advert;
-    let key = RouterKey {
-        vlan: advert.vlan.outer,
-        inner_vlan: advert.vlan.inner,
-        family: advert.family,
-        vrid: advert.vrid,
-        ..RouterKey::of_link(place.netns, place.ifindex)
-    };
+    let key = RouterKey::of_advert(place.netns, place.ifindex, advert);
     // SAFETY: the agent replaces elements whole.
     let Some(policy) = (unsafe { POLICIES.get(key) }) else {
         return true;

@@ -29,15 +29,7 @@ pub(crate) fn heard<F: Frame>(frame: &F, place: &Place, scratch: &mut Scratch, l
         changes,
         ..
     } = scratch;
-    let key = RouterKey {
-        netns: place.netns,
-        ifindex: place.ifindex,
-        vlan: advert.vlan.outer,
-        inner_vlan: advert.vlan.inner,
-        family: advert.family,
-        vrid: advert.vrid,
-        reserved: 0,
-    };
+    let key = RouterKey::of_advert(place.netns, place.ifindex, advert);
     let Some(slot) = slot_of(place, &key) else {
         return;
     };
@@ -86,15 +78,7 @@ pub(crate) fn rejected(place: &Place, scratch: &mut Scratch) {
         }
         (*count).told_ns = now;
     }
-    let key = RouterKey {
-        netns: place.netns,
-        ifindex: place.ifindex,
-        vlan: advert.vlan.outer,
-        inner_vlan: advert.vlan.inner,
-        family: advert.family,
-        vrid: advert.vrid,
-        reserved: 0,
-    };
+    let key = RouterKey::of_advert(place.netns, place.ifindex, advert);
     describe(speaker, advert, now, false);
     changes.begin(&Party::NOBODY, speaker);
     changes.kinds = EventKind::AdvertRejected.bit();

@@ -1,6 +1,7 @@
 //! An attacker on a segment: frames of chosen kinds, made from a seed, sent as fast as one
 //! thread can.
 
+use crate::arp::arp;
 use crate::netns::Namespace;
 use crate::sender::{Advert, address_of};
 use anyhow::{Context, Result, anyhow};
@@ -180,15 +181,7 @@ fn claim(dice: &mut Dice) -> Vec<u8> {
     } else {
         [169, 254, c, d]
     };
-    let mut frame = [0xff; 6].to_vec();
-    frame.extend(mac);
-    frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
-    frame.extend(mac);
-    frame.extend(address);
-    frame.extend([0; 6]);
-    frame.extend(address);
-    frame.resize(60, 0);
-    frame
+    arp(1, mac, address, address)
 }
 
 /// A flood, which ends when it is dropped.

@@ -39,6 +39,7 @@ pub mod require;
 
 pub mod leftovers;
 
+pub mod arp;
 pub mod binary;
 
 pub mod watcher;

@@ -84,7 +84,7 @@ fn session(
             kernel.session(speaker.number)?
         };
         if let Some(session) = session {
-            found.phase = phase(session.phase);
+            found.phase = Phase::of(session.phase);
             found.first_unanswered_ns = session.first_ns;
             answered_ns = answered_ns.max(session.answered_ns);
         }
@@ -101,17 +101,6 @@ fn session(
         };
     }
     Ok((found, answered_ns))
-}
-
-const fn phase(phase: u8) -> Phase {
-    match phase {
-        session::PHASE_LEARNING => Phase::Learning,
-        session::PHASE_UP => Phase::Up,
-        session::PHASE_SUSPECT => Phase::Suspect,
-        session::PHASE_SILENT => Phase::Silent,
-        session::PHASE_LEAVING => Phase::Leaving,
-        _ => Phase::Down,
-    }
 }
 
 /// How long the programs of a peer that said that they go may take to come back.

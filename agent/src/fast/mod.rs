@@ -164,9 +164,7 @@ impl FastPath {
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
     }
-}
 
-impl FastPath {
     /// Ends it for an agent that goes on in its place: sessions stay in the kernel's maps.
     pub fn make_room(self) {
         self.order(Order::MakeRoom);

@@ -42,6 +42,8 @@ pub struct Observer {
     loss_told: u64,
     /// Events that were held back, as far as that was told.
     held_told: u64,
+    /// Of which each has its own numbers of events.
+    cpus: usize,
     /// The programs.
     pub kernel: Kernel,
     /// Where maps and links are pinned; dropped last, when the links' own pins are
@@ -118,7 +120,7 @@ impl Observer {
                 None
             },
         };
-        let (_, lost) = kernel.maps().progress()?;
+        let (read, lost) = kernel.maps().progress()?;
         let mut told = Told::default();
         if pins.adopted {
             // What is still in the ring comes after it, and ends at the same.
@@ -138,6 +140,7 @@ impl Observer {
             missed: lost,
             loss_told: lost,
             held_told: 0,
+            cpus: read.len(),
             kernel,
             pins,
         };
@@ -151,9 +154,8 @@ impl Observer {
     ///
     /// The kernel refuses.
     pub fn acted(&mut self, source: &Source) -> Result<()> {
-        let maps = self.kernel.maps();
-        let (before, _) = maps.progress()?;
-        maps.note_progress(source.events.read_so_far(before.len()), self.loss_told)
+        let read = source.events.read_so_far(self.cpus);
+        self.kernel.maps().note_progress(read, self.loss_told)
     }
 
     /// Waits for events and puts them into `events`, in the order of their time;

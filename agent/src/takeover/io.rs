@@ -3,6 +3,7 @@
 //! All times are nanoseconds of CLOCK_MONOTONIC; 0 means never.
 
 use keepfast_common::event::Party;
+use keepfast_common::session;
 
 use super::note::Note;
 use crate::engine::Nanos;
@@ -88,6 +89,22 @@ pub enum Phase {
     Silent,
     /// The peer ends it.
     Leaving,
+}
+
+impl Phase {
+    /// What the kernel programs call one of the `PHASE_` numbers of
+    /// [`keepfast_common::session`].
+    #[must_use]
+    pub const fn of(number: u8) -> Self {
+        match number {
+            session::PHASE_LEARNING => Self::Learning,
+            session::PHASE_UP => Self::Up,
+            session::PHASE_SUSPECT => Self::Suspect,
+            session::PHASE_SILENT => Self::Silent,
+            session::PHASE_LEAVING => Self::Leaving,
+            _ => Self::Down,
+        }
+    }
 }
 
 /// The session of probes with the master.

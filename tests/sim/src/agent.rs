@@ -240,7 +240,7 @@ impl World {
             if let Some(peer) = agent.peer {
                 found.is_of_master = master.is_some_and(|master| number_of(&master.mac) == peer);
                 if let Some((_, session)) = &it.sessions[peer] {
-                    found.phase = phase(session.phase);
+                    found.phase = Phase::of(session.phase);
                     found.first_unanswered_ns = session.first_ns;
                     sign_of_life_ns = session.answered_ns;
                     let Stamps { rank, token, .. } = agent.stamps;
@@ -560,16 +560,5 @@ impl World {
             let by_old_master = old.is_some_and(|old| new.contains(&old));
             self.happened(host, Event::Followed { by_old_master });
         }
-    }
-}
-
-const fn phase(phase: u8) -> Phase {
-    match phase {
-        session::PHASE_LEARNING => Phase::Learning,
-        session::PHASE_UP => Phase::Up,
-        session::PHASE_SUSPECT => Phase::Suspect,
-        session::PHASE_SILENT => Phase::Silent,
-        session::PHASE_LEAVING => Phase::Leaving,
-        _ => Phase::Down,
     }
 }

@@ -2,6 +2,7 @@
 
 use keepfast_common::wire::probe::{KIND_ANSWER, KIND_PROBE, KIND_TAKEN};
 use keepfast_common::wire::{self, Packet, Subject};
+pub(crate) use lab::arp::arp;
 
 use crate::pair::{ASKER_MAC, PEER_MAC};
 
@@ -96,18 +97,6 @@ pub(crate) fn last_of(kind: u16, to: [u8; 6]) -> Vec<u8> {
 
 pub(crate) fn is_last(frame: &[u8]) -> bool {
     frame.get(6..12) == Some(&[2, 0, 0, 0, 0, 0x99])
-}
-
-/// ARP: `operation` 1 asks for `target`, 2 says where `sender` is.
-pub(crate) fn arp(operation: u8, from: [u8; 6], sender: [u8; 4], target: [u8; 4]) -> Vec<u8> {
-    let mut frame = [[0xff; 6], from].concat();
-    frame.extend([0x08, 0x06, 0, 1, 0x08, 0x00, 6, 4, 0, operation]);
-    frame.extend(from);
-    frame.extend(sender);
-    frame.extend([0; 6]);
-    frame.extend(target);
-    frame.resize(60, 0);
-    frame
 }
 
 /// A neighbour advertisement that nobody asked for, to all nodes.
