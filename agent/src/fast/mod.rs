@@ -16,7 +16,8 @@
 //! [`sessions`] (whom it probes, and how often: [`peer`], [`budget`], [`schedule`],
 //! [`leaders`], [`multiplier`]), [`questions`] (asking at the pace of
 //! tens of milliseconds), [`probe`], [`home`] (its sockets in a namespace), [`clock`],
-//! [`stale`] (verdicts that come late), [`status`] (what operators see), [`standing`] (how it is scheduled).
+//! [`stale`] (verdicts that come late), [`lateness`], [`status`] (what operators see),
+//! [`standing`] (how it is scheduled).
 
 mod act;
 mod budget;
@@ -24,6 +25,7 @@ mod clock;
 mod facts;
 mod guarded;
 mod home;
+mod lateness;
 mod leaders;
 mod membership;
 mod multiplier;

@@ -15,7 +15,6 @@ use tracing::error;
 use crate::config::RouterId;
 use crate::engine::Nanos;
 use crate::kernel::FastKernel;
-use crate::metrics::SharedDistribution;
 use crate::observe::router_of;
 use crate::report::clock::monotonic_ns;
 use crate::takeover::{Action, Event, Input, Reason};
@@ -24,6 +23,7 @@ use super::Report;
 use super::clock::{Bell, Clock};
 use super::guarded::Guarded;
 use super::home::Home;
+use super::lateness::Lateness;
 use super::order::{Order, Told};
 use super::sessions::Sessions;
 use super::stale::Stale;
@@ -41,17 +41,6 @@ pub(super) struct Marks {
     pub(super) mark: u32,
     /// The hardware address that injected adverts come from.
     pub(super) ghost: Mac,
-}
-
-/// How late the thread wakes.
-#[derive(Debug, Default)]
-pub(super) struct Lateness {
-    pub(super) wakes: u64,
-    /// Later than half a millisecond.
-    pub(super) late: u64,
-    pub(super) worst_ns: Nanos,
-    /// For others to read.
-    pub(super) shared: Arc<SharedDistribution>,
 }
 
 /// The thread.
@@ -133,11 +122,7 @@ impl Thread {
         let due = self.deadline();
         self.clock.wait(due, &self.bell)?;
         let now = monotonic_ns()?;
-        if let Some(due) = due
-            && now >= due
-        {
-            self.note_lateness(now - due);
-        }
+        self.lateness.woke(due, now);
         self.sessions.send(now, &self.homes, &mut self.kernel)?;
         while let Some(record) = self.kernel.next_event()? {
             self.take(&record)?;
@@ -166,15 +151,6 @@ impl Thread {
         let stale = self.stale.deadline();
         let all = probes.into_iter().chain(routers).chain(review).chain(stale);
         all.min()
-    }
-
-    fn note_lateness(&mut self, late_ns: Nanos) {
-        self.lateness.wakes += 1;
-        self.lateness.shared.observe(late_ns);
-        if late_ns > MS / 2 {
-            self.lateness.late += 1;
-        }
-        self.lateness.worst_ns = self.lateness.worst_ns.max(late_ns);
     }
 
     /// Takes an urgent event of the kernel's.
