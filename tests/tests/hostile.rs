@@ -15,15 +15,19 @@ use lab::flood::{Dice, Flood, Kind};
 use lab::netns::Namespace;
 use lab::require::Need;
 use lab::router::{Declaration, Topology, VRID};
+use lab::sender::{Advert, Sender};
 use lab::wait;
 use serde_json::Value;
+use std::env;
+use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::Duration;
 
 /// How long something may take that is not flooded away.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How long is flooded before something happens.
-const FLOODED: Duration = Duration::from_secs(3);
+/// For how many seconds is flooded before something happens, in place of [`FLOODED`].
+const VARIABLE: &str = "KEEPFAST_FLOOD_SECONDS";
+const FLOODED: u64 = 3;
 /// What the agent may need more in a flood, in bytes.
 const MEMORY: u64 = 32 << 20;
 
@@ -49,6 +53,7 @@ impl Siege {
             );
             let declaration = Declaration {
                 interval: Duration::from_secs(1),
+                priority: 50,
                 tables,
                 ..Declaration::plain(host)
             };
@@ -87,6 +92,20 @@ impl Siege {
 
     fn router(&self, host: usize) -> Value {
         self.daemons[host].status().unwrap()["routers"][0].clone()
+    }
+
+    /// Sends the second host a resignation in the first one's name, from the attacker's own
+    /// hardware address.
+    fn resign_for_the_first(&self) {
+        let sender = Sender::new(&self.attacker, "eth0").unwrap();
+        let advert = Advert {
+            source: Ipv4Addr::new(169, 254, 192, 1),
+            vrid: VRID,
+            priority: 0,
+            address: Ipv4Addr::new(169, 254, 0, 7),
+            ..Advert::default()
+        };
+        sender.send(&advert).unwrap();
     }
 
     /// How many events of this name a host has told.
@@ -153,13 +172,17 @@ fn enforce_drops_all_that_is_not_legitimate_and_nothing_else() {
         let before = siege.changes();
         let [first, second] = [0, 1].map(|host| siege.daemons[host].rss().unwrap());
         let passed_before = siege.router(1)["protect"]["passed"].as_u64().unwrap();
+        let seconds = env::var(VARIABLE).map_or(FLOODED, |it| it.parse().unwrap());
         let flood = siege.flood(&Kind::ALL);
-        sleep(FLOODED);
+        sleep(Duration::from_secs(seconds));
         siege.assert_nothing_happened(before);
         // The second host hears an advert of the first one each second, and of nobody else.
         let protect = siege.router(1)["protect"].clone();
         let passed = protect["passed"].as_u64().unwrap() - passed_before;
-        assert!((1..=8).contains(&passed), "{passed} passed: {protect}");
+        assert!(
+            (1..=seconds + 5).contains(&passed),
+            "{passed} passed: {protect}"
+        );
         for reason in ["hop_limit", "version", "malformed", "peer"] {
             assert!(count(&protect["dropped"], reason) > 100, "{protect}");
         }
@@ -215,6 +238,45 @@ fn observe_counts_the_same_and_drops_nothing() {
     });
 }
 
+/// keepalived itself believes it, and would follow after its skew of 0.8 s, but for the master's
+/// next advert.
+#[test]
+fn a_forged_resignation_of_a_peer_moves_nothing() {
+    alone(|| {
+        let siege = Siege::new("enforce");
+        let passed = || siege.router(1)["protect"]["passed"].as_u64().unwrap();
+        let hear_the_first = || {
+            let before = passed();
+            wait::until("an advert", LIMIT, || match passed() {
+                now if now > before => Ok(()),
+                _ => Err("none".to_owned()),
+            })
+            .unwrap();
+        };
+        for round in 1..=4 {
+            hear_the_first();
+            sleep(Duration::from_millis(350));
+            siege.resign_for_the_first();
+            wait::until("its refusal", LIMIT, || {
+                match siege.told(1, "takeover_not_now") {
+                    told if told >= round => Ok(()),
+                    _ => Err(format!("{:?}", siege.logs())),
+                }
+            })
+            .unwrap();
+        }
+        assert_eq!(siege.told(1, "takeover_begins"), 0, "{:?}", siege.logs());
+        assert_eq!(siege.told(1, "peer_up"), 1, "{:?}", siege.logs());
+        for (host, state) in [(0, "primary"), (1, "backup")] {
+            assert_eq!(siege.router(host)["state"], state, "host {host}");
+        }
+        // One that is meant is followed at once, if the last word was an advert.
+        hear_the_first();
+        siege.failover();
+        assert!(siege.told(1, "took_over") > 0, "{:?}", siege.logs());
+    });
+}
+
 #[test]
 fn strangers_have_their_share_and_no_more() {
     alone(|| {
@@ -250,9 +312,9 @@ fn share() {
     };
     let protection = kernel.maps().protection();
     protection.configure(configured, Policy::OFF).unwrap();
-    let own = lab::sender::Advert {
+    let own = Advert {
         vrid: VRID,
-        ..lab::sender::Advert::default()
+        ..Advert::default()
     };
     run(&mut kernel, &own.frame());
     let known = kernel.maps().router(configured).unwrap().unwrap();

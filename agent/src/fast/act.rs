@@ -42,11 +42,17 @@ pub(super) fn perform(
     router: &mut Guarded,
     home: &Home,
     kernel: &FastKernel,
+    sessions: &mut Sessions,
     ghost: Mac,
 ) -> Result<Option<Note>> {
     match action {
         Action::Solicit(master) => {
             solicit(&router.guard, home, &master).context("ask the master's keepalived")?;
+        }
+        Action::AskPeer => {
+            if let Some(key) = &router.peer {
+                sessions.ask_first(key, &router.guard.id);
+            }
         }
         Action::AskWitness => ask_gateways(&router.guard, home)?,
         Action::Raise(value) => {

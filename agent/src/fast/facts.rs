@@ -9,7 +9,7 @@ use keepfast_common::wire::vrrp::RESIGN;
 
 use crate::engine::Nanos;
 use crate::kernel::FastKernel;
-use crate::takeover::{Phase, Role, Session, Snapshot};
+use crate::takeover::{Answer, Phase, Role, Session, Snapshot};
 
 use super::guarded::Guarded;
 use super::sessions::Sessions;
@@ -64,6 +64,7 @@ fn session(
         phase: Phase::Down,
         is_of_master: true,
         first_unanswered_ns: 0,
+        answer: Answer::NONE,
     };
     let mut answered_ns = 0;
     let peers = router
@@ -75,9 +76,10 @@ fn session(
         if let Some(session) = &session {
             answered_ns = session.answered_ns;
             if (session.vrid, session.family) == (router.guard.key.vrid, router.guard.key.family) {
-                router.hear(session.stamps);
+                router.hear(session);
             }
         }
+        found.answer = router.answer;
         let session = if speaker.number == own.number {
             session
         } else {
@@ -98,6 +100,7 @@ fn session(
             phase: Phase::Silent,
             is_of_master: true,
             first_unanswered_ns: questions.first_ns(),
+            answer: Answer::NONE,
         };
     }
     Ok((found, answered_ns))

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use keepfast_common::event::Party;
-use keepfast_common::wire::Mac;
+use keepfast_common::session::Session;
 use keepfast_common::wire::probe::{ROLE_MASTER, SENDER_ARMED, SENDER_GATEWAY, Stamps};
+use keepfast_common::wire::{Address, Mac};
 
 use crate::config::Mode;
 use crate::engine::Nanos;
 use crate::kernel;
-use crate::takeover::{Action, Takeover};
+use crate::takeover::{Action, Answer, Takeover};
 
 use super::order::{Facts, Guard};
 use super::peer::{PeerKey, Wish};
@@ -26,8 +27,12 @@ pub(super) struct Guarded {
     pub(super) takeover: Takeover,
     /// With whom its session is, and since when it wants one.
     pub(super) peer: Option<PeerKey>,
+    /// The address of that master.
+    pub(super) peer_address: Option<Address>,
     /// What that peer last said about this router.
     pub(super) stamps: Stamps,
+    /// And whether its keepalived is master, to which probe.
+    pub(super) answer: Answer,
     /// Asks the master's keepalived, where probes are not answered.
     pub(super) solicitation: Option<Questions>,
     /// Asks each gateway, where that is declared.
@@ -54,7 +59,9 @@ impl Guarded {
             facts: guard.facts,
             takeover,
             peer: None,
+            peer_address: None,
             stamps: Stamps::NONE,
+            answer: Answer::NONE,
             solicitation: None,
             gateways,
             gateway_lost: false,
@@ -108,7 +115,15 @@ impl Guarded {
     /// The peer has said this about the router. Its place in line, and the token, are
     /// those that it was given by a master: one that resigns has none to give, and just
     /// then they matter.
-    pub(super) const fn hear(&mut self, said: Stamps) {
+    pub(super) fn hear(&mut self, session: &Session) {
+        let said = session.stamps;
+        if session.unanswered == 0 {
+            // It is the last probe's answer.
+            self.answer = Answer {
+                asked_ns: session.sent_ns,
+                is_master: said.role == ROLE_MASTER,
+            };
+        }
         let Stamps { rank, token, .. } = self.stamps;
         self.stamps = said;
         if said.role != ROLE_MASTER {

@@ -7,7 +7,7 @@ use tracing::error;
 use crate::config::{Mode, RouterId};
 use crate::engine::Nanos;
 use crate::report::clock::monotonic_ns;
-use crate::takeover::{Input, Phase, Role, Snapshot};
+use crate::takeover::{Answer, Input, Phase, Role, Snapshot};
 
 use super::facts;
 use super::guarded::{Guarded, nanos};
@@ -130,6 +130,8 @@ impl Thread {
             if router.peer.replace(key) != Some(key) {
                 // What the last one has said is not its word.
                 router.stamps = Stamps::NONE;
+                router.answer = Answer::NONE;
+                router.peer_address = snapshot.master.map(|master| master.address);
             }
             self.sessions.join(key, id, router.question(), &wish, now);
         }
@@ -187,6 +189,12 @@ fn wanted_peer(router: &Guarded, snapshot: &Snapshot) -> Option<PeerKey> {
     let master = snapshot.other_master()?;
     if snapshot.role != Role::Backup {
         return None;
+    }
+    // A host that answers is not elsewhere by now: whoever else advertises with its address
+    // would only have the session end that says so.
+    let answers = matches!(snapshot.session.phase, Phase::Up | Phase::Suspect);
+    if answers && router.peer_address == Some(master.address) {
+        return router.peer;
     }
     Some(PeerKey {
         netns: router.guard.key.netns,

@@ -1,5 +1,6 @@
 //! A session with one peer on one interface, and what its routers want of it.
 
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
 use keepfast_common::session::{Judgement, PHASE_SILENT, PHASE_SUSPECT, PHASE_UP, Session};
@@ -54,7 +55,9 @@ pub(super) struct User {
 pub(super) struct Peer {
     pub(super) number: u32,
     pub(super) users: Vec<User>,
-    pub(super) next_user: usize,
+    next_user: usize,
+    /// The routers that are asked about before their turn.
+    urgent: VecDeque<RouterId>,
     pub(super) frame: ProbeFrame,
     pub(super) sequence: u32,
     /// Of all its users.
@@ -81,6 +84,7 @@ impl Peer {
             number,
             users: Vec::new(),
             next_user: 0,
+            urgent: VecDeque::new(),
             frame: ProbeFrame::new(key.mac, wish.mac, wish.own, number),
             sequence: 0,
             wish: wish.clone(),
@@ -120,13 +124,33 @@ impl Peer {
     }
 
     fn pace_of(&self, interval_ns: Nanos) -> Nanos {
-        if self.leader.is_some() {
+        if !self.urgent.is_empty() {
+            interval_ns
+        } else if self.leader.is_some() {
             self.alarm_ns.unwrap_or(LED_NS)
         } else if self.brisk {
             interval_ns
         } else {
             SLOW_NS.max(interval_ns)
         }
+    }
+
+    /// The next probe, or one soon, asks about this router.
+    pub(super) fn ask_first(&mut self, id: &RouterId) {
+        if !self.urgent.contains(id) {
+            self.urgent.push_back(id.clone());
+        }
+    }
+
+    /// What the next probe asks.
+    pub(super) fn next_question(&mut self) -> Option<&Question> {
+        let urgent = self.urgent.pop_front();
+        let urgent = urgent.and_then(|id| self.users.iter().position(|user| user.id == id));
+        let next = urgent.unwrap_or_else(|| {
+            self.next_user = (self.next_user + 1) % self.users.len().max(1);
+            self.next_user
+        });
+        self.users.get(next).map(|user| &user.question)
     }
 
     /// Follows what its users wish; whether that is something else than before.
@@ -263,6 +287,35 @@ mod tests {
         assert_eq!((peer.wanted_pace(), peer.pace()), (LED_NS, LED_NS));
         peer.alarm_ns = Some(5 * MS);
         assert_eq!(peer.pace(), 5 * MS, "its leader does not answer");
+    }
+
+    #[test]
+    fn what_is_urgent_is_asked_before_its_turn_and_once() {
+        let mut peer = of(&[
+            wish(MS, None, Sharing::Host),
+            wish(MS, None, Sharing::Host),
+            wish(MS, None, Sharing::Host),
+        ]);
+        for (vrid, user) in (1..).zip(&mut peer.users) {
+            user.question.vrid = vrid;
+        }
+        let asked = |peer: &mut Peer| peer.next_question().unwrap().vrid;
+        assert_eq!(asked(&mut peer), 2);
+        peer.leader = Some(KEY);
+        for id in ["r0", "r0", "gone"] {
+            peer.ask_first(&id.parse().unwrap());
+        }
+        assert_eq!(peer.pace(), MS, "even where another one speaks for it");
+        assert_eq!(asked(&mut peer), 1, "before its turn");
+        assert_eq!(
+            asked(&mut peer),
+            3,
+            "in turn: there is no such router any more"
+        );
+        assert_eq!(peer.pace(), LED_NS);
+        assert_eq!(asked(&mut peer), 1, "in turn");
+        peer.users.clear();
+        assert_eq!(peer.next_question(), None);
     }
 
     #[test]

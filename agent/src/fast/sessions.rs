@@ -290,9 +290,8 @@ impl Sessions {
                 kernel.judge(peer.number, &judgement)?;
                 peer.judged = Some(judgement);
             }
-            peer.next_user = (peer.next_user + 1) % peer.users.len().max(1);
-            if let Some(user) = peer.users.get(peer.next_user) {
-                peer.frame.ask(&user.question);
+            if let Some(question) = peer.next_question().copied() {
+                peer.frame.ask(&question);
             }
             peer.sequence = peer.sequence.wrapping_add(1);
             peer.frame.number(peer.sequence, nonce);
@@ -353,6 +352,14 @@ impl Sessions {
             }
         }
         Ok(missed)
+    }
+
+    /// Asks a peer about this router before others, and at once.
+    pub(super) fn ask_first(&mut self, key: &PeerKey, id: &RouterId) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.ask_first(id);
+            self.due.set(*key, 0);
+        }
     }
 
     /// The session with this number does not answer: those that it speaks for are asked

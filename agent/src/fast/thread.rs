@@ -269,7 +269,15 @@ impl Thread {
             let Some(home) = self.homes.get(&router.guard.key.netns) else {
                 return;
             };
-            match act::perform(action, router, home, &self.kernel, self.marks.ghost) {
+            let sessions = &mut self.sessions;
+            match act::perform(
+                action,
+                router,
+                home,
+                &self.kernel,
+                sessions,
+                self.marks.ghost,
+            ) {
                 Ok(None) => {}
                 Ok(Some(note)) => {
                     let at = monotonic_ns().unwrap_or(now);

@@ -518,9 +518,13 @@ impl Candidate {
             }
             (Verdict::Wait(until, reason), _) => {
                 self.tell(Note::Waits(reason), actions);
-                let asks = occasion.cause == Cause::Silence && moment.now >= ask_at;
+                let asks = moment.now >= ask_at;
                 if asks {
-                    ask(moment, occasion.loss_ns, actions);
+                    match (occasion.cause, reason) {
+                        (Cause::Silence, _) => ask(moment, occasion.loss_ns, actions),
+                        (_, Reason::NotConfirmed) => actions.push(Action::AskPeer),
+                        _ => {}
+                    }
                 }
                 self.state = State::Deciding {
                     occasion,

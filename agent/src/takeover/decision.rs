@@ -14,23 +14,28 @@
 //! |             | no master is known                                | not now             |
 //! |             | another router is master than at the loss, or     | not now             |
 //! |             | advertises since the master did                   |                     |
-//! | silence     | the session is with somebody else                 | not now             |
+//! |             | the session is with somebody else                 | not now             |
 //! | silence     | the session is down                               | not now             |
 //! | silence     | the session has not learnt enough                 | not now             |
 //! | silence     | the session is being ended by the peer            | not now             |
 //! | silence     | probes are answered again                         | not now             |
 //! |             | an advert was heard since the loss                | not now             |
 //! | resignation | this host itself gave up for want of a gateway    | not now             |
+//! | resignation | asked since, the master's host says that it is    | not now             |
+//! |             | master: the advert was forged                     |                     |
 //! |             | own time has come                                 | not now             |
 //! | silence     | a sign of life since the loss, and since then not | wait for as long a  |
 //! |             | as long a silence as the verdict took             | silence             |
 //! | silence     | a witness is needed, none was heard since the loss| wait for it         |
+//! | resignation | the session is up, but has not been asked since   | wait for the answer |
 //! |             | a back-off runs                                   | wait for its end    |
 //! |             | better-ranked backups come first                  | wait 5 ms for each  |
 //! |             | else                                              | take over           |
 //!
-//! A host that resigns lives: neither session nor signs of life nor a witness say
-//! anything then. A stray sign of life only prolongs the silence that is needed, as
+//! A host that resigns lives: neither signs of life nor a witness say anything then.
+//! Who can send a frame can send a resignation in the master's name, so the master's
+//! host is asked, where it answers probes: its kernel has seen what left there. Where
+//! it does not, the resignation is taken at its word, as keepalived takes it. A stray sign of life only prolongs the silence that is needed, as
 //! it may have been on its way when the peer died; an advert ends the matter, for
 //! it is keepalived itself that speaks.
 
@@ -43,6 +48,10 @@ use crate::engine::Nanos;
 
 /// How long each better-ranked backup may take.
 pub const STAGGER_NS: Nanos = 5_000_000;
+
+/// How soon a router is looked at again whose master's host is being asked whether it
+/// has resigned: far less than a takeover takes.
+const ANSWER_NS: Nanos = 250_000;
 
 /// What a takeover would be due to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +152,10 @@ pub enum Reason {
     AdvertHeard,
     /// This host's gateway is lost, for which it handed over.
     GatewayLost,
+    /// The master's host says that it has not resigned.
+    StillMaster,
+    /// The master's host has not said yet whether it has resigned.
+    NotConfirmed,
     /// keepalived takes over by itself.
     OwnTime,
     /// The peer was seen.
@@ -172,6 +185,9 @@ pub fn decide(moment: &Moment<'_>, occasion: &Occasion, restraint: &Restraint) -
     if master.local != 0 || !master.is(&lost) || snapshot.is_taken() {
         return Verdict::NotNow(Reason::AnotherMaster);
     }
+    if !snapshot.session.is_of_master {
+        return Verdict::NotNow(Reason::OtherSession);
+    }
     if occasion.cause == Cause::Silence
         && let Some(reason) = unfounded(moment)
     {
@@ -183,6 +199,14 @@ pub fn decide(moment: &Moment<'_>, occasion: &Occasion, restraint: &Restraint) -
     if occasion.cause == Cause::Resignation && restraint.gateway_lost {
         return Verdict::NotNow(Reason::GatewayLost);
     }
+    let confirmed = match occasion.cause {
+        Cause::Silence => true,
+        Cause::Resignation => match confirmation(moment, occasion.loss_ns) {
+            Confirmation::Denied => return Verdict::NotNow(Reason::StillMaster),
+            Confirmation::Outstanding => false,
+            Confirmation::Given => true,
+        },
+    };
     let own_time = match occasion.cause {
         Cause::Silence => master.heard_ns.saturating_add(policy.down_ns),
         Cause::Resignation => occasion.loss_ns.saturating_add(policy.skew_ns()),
@@ -200,6 +224,9 @@ pub fn decide(moment: &Moment<'_>, occasion: &Occasion, restraint: &Restraint) -
         if policy.witness && snapshot.witness_ns < occasion.loss_ns {
             return Verdict::Wait(own_time, Reason::NoWitness);
         }
+    }
+    if !confirmed {
+        return Verdict::Wait(now.saturating_add(ANSWER_NS), Reason::NotConfirmed);
     }
     if now < restraint.back_off_until {
         return Verdict::Wait(restraint.back_off_until, Reason::BackOff);
@@ -231,13 +258,33 @@ pub const fn incapable(moment: &Moment<'_>) -> Option<Reason> {
     }
 }
 
+/// What the master's host says of a resignation.
+enum Confirmation {
+    /// It has resigned, or cannot be asked.
+    Given,
+    /// It has not.
+    Denied,
+    /// It has not answered since.
+    Outstanding,
+}
+
+const fn confirmation(moment: &Moment<'_>, loss_ns: Nanos) -> Confirmation {
+    let session = &moment.snapshot.session;
+    let answers = matches!(session.phase, Phase::Up | Phase::Suspect);
+    if !answers {
+        Confirmation::Given
+    } else if session.answer.asked_ns <= loss_ns {
+        Confirmation::Outstanding
+    } else if session.answer.is_master {
+        Confirmation::Denied
+    } else {
+        Confirmation::Given
+    }
+}
+
 /// Why the session says nothing about the master, if so.
 const fn unfounded(moment: &Moment<'_>) -> Option<Reason> {
-    let session = &moment.snapshot.session;
-    if !session.is_of_master {
-        return Some(Reason::OtherSession);
-    }
-    match session.phase {
+    match moment.snapshot.session.phase {
         Phase::Down => Some(Reason::NoSession),
         Phase::Learning => Some(Reason::NotLearnt),
         Phase::Leaving => Some(Reason::Leaving),
@@ -266,6 +313,8 @@ impl Reason {
             Self::Answers => "answers",
             Self::AdvertHeard => "advert_heard",
             Self::GatewayLost => "gateway_lost",
+            Self::StillMaster => "still_master",
+            Self::NotConfirmed => "not_confirmed",
             Self::OwnTime => "own_time",
             Self::SignOfLife => "sign_of_life",
             Self::NoWitness => "no_witness",
@@ -293,6 +342,10 @@ impl fmt::Display for Reason {
             Self::Answers => "the master's host answers again",
             Self::AdvertHeard => "the master has advertised since",
             Self::GatewayLost => "this host handed over for want of a gateway and still has none",
+            Self::StillMaster => {
+                "the master's host says that it is master still: the resignation was forged"
+            }
+            Self::NotConfirmed => "the master's host is asked whether it has resigned",
             Self::OwnTime => "keepalived's own time has come",
             Self::SignOfLife => "the master's host was seen since",
             Self::NoWitness => "no witness was heard: this host may be the one that is cut off",

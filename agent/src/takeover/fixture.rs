@@ -2,7 +2,7 @@
 
 use keepfast_common::event::Party;
 
-use super::io::{Mode, Phase, Policy, Role, Session, Snapshot};
+use super::io::{Answer, Mode, Phase, Policy, Role, Session, Snapshot};
 use crate::engine::Nanos;
 
 pub(super) const MS: Nanos = 1_000_000;
@@ -56,6 +56,7 @@ pub(super) fn silence() -> Snapshot {
             phase: Phase::Silent,
             is_of_master: true,
             first_unanswered_ns: LOSS,
+            answer: Answer::NONE,
         },
         sign_of_life_ns: LOSS - MS,
         witness_ns: 0,

@@ -116,6 +116,25 @@ pub struct Session {
     pub is_of_master: bool,
     /// When the first probe was sent of those that are unanswered now.
     pub first_unanswered_ns: Nanos,
+    /// What the peer last said of this router.
+    pub answer: Answer,
+}
+
+/// What a peer says of a router in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// When the probe left that it answers; 0: none was answered.
+    pub asked_ns: Nanos,
+    /// Whether the router's keepalived there is master.
+    pub is_master: bool,
+}
+
+impl Answer {
+    /// None yet.
+    pub const NONE: Self = Self {
+        asked_ns: 0,
+        is_master: false,
+    };
 }
 
 /// What is known at a moment.
@@ -238,6 +257,8 @@ pub enum Forgery {
 pub enum Action {
     /// Make this master advertise, if it lives.
     Solicit(Party),
+    /// Have the session's next probe ask about this router, at once.
+    AskPeer,
     /// Make the witness answer.
     AskWitness,
     /// Have keepalived add this to its priority: [`RAISED`], or 0 for what it has at rest,

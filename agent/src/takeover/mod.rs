@@ -13,7 +13,8 @@
 //! | idle        | probes are lost                   | suspecting  | solicit, ask the witness  |
 //! | suspecting  | answers again, or too long        | idle        |                           |
 //! | any of both | silence, or the master resigns    | deciding    |                           |
-//! | deciding    | [`decision`]: wait                | deciding    | solicit, ask the witness  |
+//! | deciding    | [`decision`]: wait                | deciding    | solicit, ask the witness; |
+//! |             |                                   |             | ask the one that resigned |
 //! | deciding    | [`decision`]: not now             | idle        |                           |
 //! | deciding    | [`decision`]: take over           | taking over | raise, lease, inject      |
 //! | taking over | not master in time                | taking over | inject once more          |
@@ -52,7 +53,7 @@ pub mod handover;
 pub mod note;
 
 pub use decision::{Cause, Occasion, Reason, Restraint, Verdict, decide};
-pub use io::{Action, Event, Forgery, Input, Mode, Phase, Policy, Role, Session, Snapshot};
+pub use io::{Action, Answer, Event, Forgery, Input, Mode, Phase, Policy, Role, Session, Snapshot};
 pub use note::Note;
 
 use crate::engine::Nanos;

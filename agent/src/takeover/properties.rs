@@ -62,7 +62,7 @@ impl Dice {
             facts.sign_of_life_ns = 0;
             facts.witness_ns = now - MS;
         }
-        match self.roll(12) {
+        match self.roll(13) {
             0 => facts.role = [Role::Backup, Role::Master, Role::Other][self.roll(3) as usize],
             1 => facts.keepalived_runs = !self.once_in(3),
             2 => facts.link_up = !self.once_in(3),
@@ -89,6 +89,12 @@ impl Dice {
             10 => {
                 let rival = other(self.roll(3) as u8, self.past(now));
                 facts.rival = (!self.once_in(3)).then_some(rival);
+            }
+            11 => {
+                facts.session.answer = Answer {
+                    asked_ns: self.past(now),
+                    is_master: self.once_in(2),
+                };
             }
             _ => {}
         }
@@ -167,7 +173,7 @@ impl Run {
                 Action::Yield(_) | Action::Announce | Action::TellPeer(_) | Action::Resign => {
                     assert!(armed, "{action:?} in {:?} by {input:?}", self.mode);
                 }
-                Action::Solicit(_) | Action::AskWitness => {
+                Action::Solicit(_) | Action::AskPeer | Action::AskWitness => {
                     assert_ne!(self.mode, Mode::Off, "by {input:?}");
                 }
                 Action::Note(note) => assert!(!note.to_string().is_empty()),

@@ -114,6 +114,7 @@ impl Story {
 fn words(action: &Action) -> String {
     match action {
         Action::Solicit(master) => format!("solicit {}", master.address[3]),
+        Action::AskPeer => "ask peer".to_owned(),
         Action::AskWitness => "ask".to_owned(),
         Action::Raise(by) => format!("raise {by}"),
         Action::Lease => "lease".to_owned(),
@@ -655,11 +656,19 @@ fn a_resignation_needs_no_silence_and_its_author_may_come_back() {
         Event::Resigned {
             at_ns: TOLD - MS / 2,
         },
+        &["takeover_waits: the master's host is asked", "ask peer"],
+    );
+    story.facts.session.answer = Answer {
+        asked_ns: TOLD,
+        is_master: false,
+    };
+    story.due(
+        TOLD + MS / 4,
         &[
             "raise 254",
             "lease",
             "inject ZeroInterval 1",
-            "takeover_begins: 500 us after the master's resignation",
+            "takeover_begins: 750 us after the master's resignation",
         ],
     );
     story.takes_over(&["keep lease", "announce", "tell 1", "took_over"]);
@@ -672,6 +681,30 @@ fn a_resignation_needs_no_silence_and_its_author_may_come_back() {
     );
     story.is("idle");
     assert_eq!(story.takeover.backs_off_until(), 0);
+}
+
+#[test]
+fn a_resignation_that_the_masters_host_denies_was_forged() {
+    let mut story = Story::new(policy(3));
+    story.facts.session.phase = Phase::Up;
+    story.facts.master = Some(other(1, TOLD));
+    let before = Answer {
+        asked_ns: TOLD - MS / 2,
+        is_master: true,
+    };
+    story.facts.session.answer = before;
+    let forged = Event::Resigned { at_ns: TOLD };
+    story.does(forged, &["takeover_waits", "ask peer"]);
+    for wait in 1..4 {
+        story.due(TOLD + wait * MS / 4, &[]);
+    }
+    story.facts.session.answer.asked_ns = TOLD + 1;
+    story.due(
+        TOLD + MS,
+        &["takeover_not_now: the master's host says that it is master still"],
+    );
+    story.is("idle");
+    assert_eq!(story.takeover.deadline(), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! takeover engine, with the same facts at the same paces, for one router.
 
 use keepfast::takeover::{
-    Action, Cause, Event, Forgery, Input, Note, Phase, Role, Session, Snapshot, Takeover,
+    Action, Answer, Cause, Event, Forgery, Input, Note, Phase, Role, Session, Snapshot, Takeover,
 };
 use keepfast_common::event::{EventKind, Party};
 use keepfast_common::session::{self, Judgement};
@@ -233,6 +233,7 @@ impl World {
             phase: Phase::Down,
             is_of_master: true,
             first_unanswered_ns: 0,
+            answer: Answer::NONE,
         };
         let mut sign_of_life_ns = 0;
         let mut rank = 0;
@@ -245,6 +246,12 @@ impl World {
                     sign_of_life_ns = session.answered_ns;
                     let Stamps { rank, token, .. } = agent.stamps;
                     agent.stamps = session.stamps;
+                    if session.unanswered == 0 {
+                        found.answer = Answer {
+                            asked_ns: session.sent_ns,
+                            is_master: session.stamps.role == ROLE_MASTER,
+                        };
+                    }
                     if session.stamps.role != ROLE_MASTER {
                         agent.stamps.rank = rank;
                         agent.stamps.token = token;
@@ -327,6 +334,11 @@ impl World {
     fn act(&mut self, host: usize, action: Action) {
         match action {
             Action::Solicit(master) => self.send(host, host_of(&master), Frame::Solicitation),
+            Action::AskPeer => {
+                if let Some(agent) = &mut self.hosts[host].agent {
+                    agent.probe_at = self.now;
+                }
+            }
             Action::AskWitness => self.send(host, self.gateway(), Frame::Question),
             Action::Raise(value) => {
                 let boot = self.hosts[host].boot;

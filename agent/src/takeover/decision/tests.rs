@@ -1,7 +1,7 @@
 //! The table, row by row.
 
 use super::super::fixture::{LOSS, MS, SECOND, TOLD, other, policy, silence};
-use super::super::io::{Policy, Snapshot};
+use super::super::io::{Answer, Policy, Snapshot};
 use super::*;
 
 /// The facts of one decision: at first such that a silence is taken for a death.
@@ -39,6 +39,7 @@ impl Case {
         case.snapshot.master = Some(other(1, LOSS));
         case.occasion.master = case.snapshot.master;
         case.snapshot.session.phase = Phase::Up;
+        case.snapshot.session.answer = GAVE_UP;
         case
     }
 
@@ -52,6 +53,12 @@ impl Case {
     }
 }
 
+/// The master's host is no longer master, asked after the loss.
+const GAVE_UP: Answer = Answer {
+    asked_ns: LOSS + 1,
+    is_master: false,
+};
+
 /// A row: what makes it fit, for which causes, and the verdict.
 type Row = (fn(&mut Case), [bool; 2], Verdict);
 
@@ -59,7 +66,7 @@ const BOTH: [bool; 2] = [true, true];
 const SILENCE: [bool; 2] = [true, false];
 const RESIGNATION: [bool; 2] = [false, true];
 
-const ROWS: [Row; 21] = {
+const ROWS: [Row; 23] = {
     use Verdict::{NotNow, Wait};
     [
         (|it| it.policy.mode = Mode::Off, BOTH, NotNow(Reason::Off)),
@@ -96,7 +103,7 @@ const ROWS: [Row; 21] = {
         ),
         (
             |it| it.snapshot.session.is_of_master = false,
-            SILENCE,
+            BOTH,
             NotNow(Reason::OtherSession),
         ),
         (
@@ -134,6 +141,16 @@ const ROWS: [Row; 21] = {
             RESIGNATION,
             NotNow(Reason::GatewayLost),
         ),
+        (
+            |it| {
+                it.snapshot.session.answer = Answer {
+                    is_master: true,
+                    ..GAVE_UP
+                };
+            },
+            RESIGNATION,
+            NotNow(Reason::StillMaster),
+        ),
         // 300 ms before the loss the master was heard; keepalived waits for 3.6 s,
         // and for 0.6 s after a resignation.
         (
@@ -154,6 +171,11 @@ const ROWS: [Row; 21] = {
             },
             SILENCE,
             Wait(LOSS + 3_300 * MS, Reason::NoWitness),
+        ),
+        (
+            |it| it.snapshot.session.answer.asked_ns = LOSS,
+            RESIGNATION,
+            Wait(TOLD + ANSWER_NS, Reason::NotConfirmed),
         ),
         (
             |it| it.restraint.back_off_until = TOLD + SECOND,
@@ -226,6 +248,17 @@ fn what_is_waited_for_ends_the_wait() {
     assert_eq!(case.verdict(), Verdict::TakeOver, "its turn");
     case.restraint.back_off_until = case.now;
     assert_eq!(case.verdict(), Verdict::TakeOver, "a back-off that is over");
+}
+
+/// Stock keepalived, too, follows without a question.
+#[test]
+fn a_resignation_counts_where_nobody_can_be_asked() {
+    for phase in [Phase::Down, Phase::Learning, Phase::Silent, Phase::Leaving] {
+        let mut case = Case::resignation();
+        case.snapshot.session.answer = Answer::NONE;
+        case.snapshot.session.phase = phase;
+        assert_eq!(case.verdict(), Verdict::TakeOver, "{phase:?}");
+    }
 }
 
 #[test]
