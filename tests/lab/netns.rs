@@ -8,6 +8,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::panic;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,10 @@ impl Namespace {
     /// # Errors
     /// Without root, or when /run/netns cannot be used.
     pub fn new(role: &str) -> Result<Self> {
-        let name = unique_name(role);
+        Self::named(unique_name(role))
+    }
+
+    fn named(name: String) -> Result<Self> {
         prepare_directory().with_context(|| format!("prepare {DIRECTORY}"))?;
         let path = Path::new(DIRECTORY).join(&name);
         File::create_new(&path).with_context(|| format!("make {}", path.display()))?;
@@ -54,6 +58,22 @@ impl Namespace {
                 Err(error)
             }
         }
+    }
+
+    /// Removes the name, as `ip netns delete` does. What runs in it runs on.
+    ///
+    /// # Errors
+    /// When it has none any more.
+    pub fn delete(&self) -> Result<()> {
+        remove(self.path()).with_context(|| format!("delete namespace {}", self.name()))
+    }
+
+    /// Makes another namespace of the name of this one, which was deleted.
+    ///
+    /// # Errors
+    /// As [`Namespace::new`].
+    pub fn another(&self) -> Result<Self> {
+        Self::named(self.name().to_owned())
     }
 
     /// Its name, as `ip netns` shows it.
@@ -95,8 +115,23 @@ impl Namespace {
     }
 }
 
+impl Inner {
+    /// Whether the name is still this namespace's: it may be nobody's by now, or another one's.
+    fn has_its_name(&self) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        match fs::metadata(&self.path) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
+        if matches!(self.has_its_name(), Ok(false)) {
+            return;
+        }
         if let Err(error) = remove(&self.path) {
             eprintln!("remove namespace {}: {error}", self.name);
         }

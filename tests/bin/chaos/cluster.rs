@@ -1,6 +1,6 @@
 //! Three hosts with a daemon each and routers that are on all of them.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lab::adverts::Adverts;
 use lab::clock::monotonic_ns;
 use lab::daemon::Daemon;
@@ -11,6 +11,8 @@ use lab::segment::{Plug, Port, Segment};
 use lab::wait;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use std::fs;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -24,6 +26,11 @@ const ASKED: Duration = Duration::from_millis(5);
 /// For all to be as it should be after the last fault has ended. keepalived alone takes four
 /// seconds, and keepfast's back-off lasts ten.
 const SETTLING: Duration = Duration::from_secs(30);
+
+/// From when it is as it should be until it is looked at once more.
+const STAYING: Duration = Duration::from_millis(500);
+/// What an agent has open for a moment: connections, files that it writes.
+const SPARE: usize = 8;
 
 /// The whole of it.
 pub(crate) struct Cluster {
@@ -45,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) daemon: Daemon,
     /// Of each router.
     pub(crate) places: Vec<Place>,
+    /// How many its agent has open when all is in order.
+    descriptors: usize,
 }
 
 /// Where a router is on a host.
@@ -105,6 +114,14 @@ impl Cluster {
         self.nodes.get_mut(node).context("no such node")
     }
 
+    /// What is open in each agent now is what it needs: more is a leak.
+    pub(crate) fn count_descriptors(&mut self) -> Result<()> {
+        for node in &mut self.nodes {
+            node.descriptors = descriptors(node.daemon.pid()?)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn place(&self, node: usize, vrid: u8) -> Result<&Place> {
         let node = self.nodes.get(node).context("no such node")?;
         node.place(vrid)
@@ -127,8 +144,20 @@ impl Cluster {
             .collect()
     }
 
-    /// Waits until everything is as it should be.
+    /// Waits until everything is as it should be, and sees that it stays so.
     pub(crate) fn settle(&self) -> Result<()> {
+        self.come_in_order()?;
+        std::thread::sleep(STAYING);
+        let wrong = self.wrong()?;
+        ensure!(
+            wrong.is_empty(),
+            "in order, and then not: {}",
+            wrong.join("; ")
+        );
+        Ok(())
+    }
+
+    fn come_in_order(&self) -> Result<()> {
         wait::until("a cluster in order", SETTLING, || {
             if lab::interrupt::came() {
                 return Ok(());
@@ -194,9 +223,22 @@ impl Cluster {
                     "node {number}: {children} processes instead of {expected}"
                 ));
             }
+            let open = descriptors(node.daemon.pid()?)?;
+            if node.descriptors > 0 && open > node.descriptors + SPARE {
+                wrong.push(format!(
+                    "node {number}: {open} descriptors, {} at the start",
+                    node.descriptors
+                ));
+            }
         }
         Ok(wrong)
     }
+}
+
+/// How many a process has open.
+pub(crate) fn descriptors(pid: Pid) -> Result<usize> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).context("count descriptors")?;
+    Ok(open.count())
 }
 
 /// What a router is called.
@@ -249,11 +291,17 @@ impl Node {
             daemon,
             disk,
             places,
+            descriptors: 0,
         })
     }
 
     fn place(&self, vrid: u8) -> Result<&Place> {
         let place = self.places.get(usize::from(vrid).wrapping_sub(1));
+        place.context("no such router")
+    }
+
+    pub(crate) fn place_mut(&mut self, vrid: u8) -> Result<&mut Place> {
+        let place = self.places.get_mut(usize::from(vrid).wrapping_sub(1));
         place.context("no such router")
     }
 }

@@ -1,13 +1,13 @@
 //! Breaking things, and mending them.
 
-use crate::cluster::{Cluster, id, primary_address};
+use crate::cluster::{Cluster, Place, descriptors, id, primary_address};
 use crate::kind::Kind;
 use crate::plan::{Planned, Where};
 use anyhow::{Context, Result, bail};
 use lab::fault::{ALL, Fault, Way};
 use lab::link;
 use lab::process;
-use lab::router::HA;
+use lab::router::{HA, INNER};
 use lab::segment::{BRIDGE, Port};
 use lab::sender::{Advert, Sender};
 use nix::errno::Errno;
@@ -95,11 +95,13 @@ fn begin(cluster: &mut Cluster, kind: Kind, vrid: u8, node: usize) -> Result<Hel
             let port = &cluster.place(node, vrid)?.ha;
             link::ip(port.switch(), &format!("link del {}\n", port.interface()))?;
         }
+        Kind::NamespaceDeleted => cluster.place(node, vrid)?.namespace.delete()?,
         Kind::DiskFull => cluster.node(node)?.disk.fill()?,
         Kind::DiskReadOnly => cluster.node(node)?.disk.set_read_only(true)?,
         Kind::Descriptors => {
             let pid = cluster.node(node)?.daemon.pid()?;
-            let held = limit(pid, "nofile", &descriptors(pid)?.to_string())?;
+            let one_more = descriptors(pid)? + 1;
+            let held = limit(pid, "nofile", &one_more.to_string())?;
             // Now there is something to do.
             cluster.node(node)?.daemon.crash_keepalived(&id(vrid))?;
             return Ok(held);
@@ -153,13 +155,20 @@ fn end(cluster: &mut Cluster, broken: Broken) -> Result<()> {
         Kind::NodeCut => all_ports(cluster, node)?.iter().try_for_each(Port::restore),
         Kind::SwitchDown => switches(cluster, "up"),
         Kind::InterfaceDeleted => {
-            let port = {
-                let place = cluster.place(node, vrid)?;
-                cluster.ha.attach(&place.namespace, HA, &[])?
+            let place = cluster.place(node, vrid)?;
+            let port = cluster.ha.attach(&place.namespace, HA, &[])?;
+            cluster.node(node)?.place_mut(vrid)?.ha = port;
+            Ok(())
+        }
+        Kind::NamespaceDeleted => {
+            let namespace = cluster.place(node, vrid)?.namespace.another()?;
+            let inner = cluster.inner.attach(&namespace, INNER, &[])?;
+            let ha = cluster.ha.attach(&namespace, HA, &[])?;
+            *cluster.node(node)?.place_mut(vrid)? = Place {
+                namespace,
+                ha,
+                inner,
             };
-            let places = &mut cluster.node(node)?.places;
-            let place = places.get_mut(usize::from(vrid) - 1);
-            place.context("no such router")?.ha = port;
             Ok(())
         }
         Kind::DiskFull => cluster.node(node)?.disk.empty(),
@@ -198,12 +207,6 @@ fn switches(cluster: &Cluster, state: &str) -> Result<()> {
         link::ip(segment.switch(), &format!("link set {BRIDGE} {state}\n"))?;
     }
     Ok(())
-}
-
-/// As many as it has, and one.
-fn descriptors(pid: Pid) -> Result<usize> {
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).context("count descriptors")?;
-    Ok(open.count() + 1)
 }
 
 /// As much as it has, in bytes.

@@ -15,6 +15,7 @@ pub(crate) enum Kind {
     SwitchDown,
     AddressDeleted,
     InterfaceDeleted,
+    NamespaceDeleted,
     DiskFull,
     DiskReadOnly,
     Descriptors,
@@ -22,7 +23,7 @@ pub(crate) enum Kind {
     Overrun,
 }
 
-pub(crate) const KINDS: [Kind; 16] = [
+pub(crate) const KINDS: [Kind; 17] = [
     Kind::AgentKilled,
     Kind::AgentStopped,
     Kind::KeepalivedKilled,
@@ -34,6 +35,7 @@ pub(crate) const KINDS: [Kind; 16] = [
     Kind::SwitchDown,
     Kind::AddressDeleted,
     Kind::InterfaceDeleted,
+    Kind::NamespaceDeleted,
     Kind::DiskFull,
     Kind::DiskReadOnly,
     Kind::Descriptors,
@@ -56,6 +58,7 @@ impl Kind {
             Self::SwitchDown => "switch down",
             Self::AddressDeleted => "address deleted",
             Self::InterfaceDeleted => "interface deleted",
+            Self::NamespaceDeleted => "namespace deleted",
             Self::DiskFull => "disk full",
             Self::DiskReadOnly => "disk read-only",
             Self::Descriptors => "no descriptors",
@@ -67,7 +70,10 @@ impl Kind {
     /// From its begin to its end.
     pub(crate) const fn lasts(self) -> Duration {
         Duration::from_millis(match self {
-            Self::AgentKilled | Self::SwitchDown | Self::InterfaceDeleted => 1_000,
+            Self::AgentKilled
+            | Self::SwitchDown
+            | Self::InterfaceDeleted
+            | Self::NamespaceDeleted => 1_000,
             Self::KeepalivedKilled | Self::AddressDeleted => 0,
             _ => 2_000,
         })
@@ -84,6 +90,7 @@ impl Kind {
                 | Self::RouterMute
                 | Self::AddressDeleted
                 | Self::InterfaceDeleted
+                | Self::NamespaceDeleted
         )
     }
 }

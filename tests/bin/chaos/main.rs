@@ -78,6 +78,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn break_all(arguments: &Arguments) -> Result<Vec<Outcome>> {
     let mut cluster = Cluster::start(arguments.routers)?;
     cluster.settle().context("at the start")?;
+    cluster.count_descriptors()?;
     println!("{NODES} hosts, {} routers: in order", arguments.routers);
     let begin = Instant::now();
     let mut plan = Plan::new(arguments.seed, arguments.routers);
@@ -86,7 +87,7 @@ fn break_all(arguments: &Arguments) -> Result<Vec<Outcome>> {
         let mut outcome = Outcome {
             step: outcomes.len() + 1,
             at: begin.elapsed(),
-            planned: apart(plan.step()),
+            planned: apart(&cluster, plan.step())?,
             targets: String::new(),
             outage: Duration::ZERO,
             settled: Duration::ZERO,
@@ -114,16 +115,16 @@ fn break_all(arguments: &Arguments) -> Result<Vec<Outcome>> {
 }
 
 /// Two faults that overlap are on different hosts: one that undoes the other is none.
-fn apart(mut planned: Vec<Planned>) -> Vec<Planned> {
+fn apart(cluster: &Cluster, mut planned: Vec<Planned>) -> Result<Vec<Planned>> {
     if let [first, second] = &mut planned[..] {
         let node = match first.place {
             Where::Node(node) => node,
-            Where::Primary => 0,
+            Where::Primary => cluster.primary(first.vrid)?.unwrap_or(0),
         };
         first.place = Where::Node(node);
         second.place = Where::Node((node + 1) % NODES);
     }
-    planned
+    Ok(planned)
 }
 
 /// Breaks, mends, waits until all is in order, and measures.

@@ -59,7 +59,9 @@ impl Plan {
         let kind = self.bag.swap_remove(at);
         let vrid = u8::try_from(self.below(u64::from(self.routers))).unwrap_or(0) + 1;
         let node = usize::try_from(self.below(NODES as u64)).unwrap_or(0);
+        // A backup's loss of its link, say, is a fault that nobody notices.
         let place = match self.below(2) {
+            _ if !kind.of_host() => Where::Primary,
             0 => Where::Primary,
             _ => Where::Node(node),
         };
