@@ -11,7 +11,9 @@ use aya::Ebpf;
 use aya::programs::{Program, TestRun, TestRunOptions, Xdp};
 use keepfast::kernel::{Kernel, LoadOptions};
 use keepfast_common::maps as names;
+use lab::flood::{Dice, Kind};
 use lab::netns::Namespace;
+use lab::router::VRID;
 use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ const PROGRAMS: [&str; 4] = [
     names::TC_EGRESS,
 ];
 
-const FRAMES: [(&str, &[u8]); 3] = [
+const CAPTURED: [(&str, &[u8]); 3] = [
     (
         "TCP segment",
         include_bytes!("../../../common/corpus/tcp-syn.bin"),
@@ -41,9 +43,28 @@ const FRAMES: [(&str, &[u8]); 3] = [
     ),
 ];
 
+/// What an attacker may send: the first of each kind of a flood.
+const HOSTILE: [(&str, Kind); 8] = [
+    ("stranger's advert", Kind::Strangers),
+    ("malformed advert", Kind::Malformed),
+    ("foreign advert", Kind::Foreign),
+    ("foreign resignation", Kind::Resign),
+    ("foreign owner's advert", Kind::Owner),
+    ("unasked probe", Kind::Probes),
+    ("forged answer", Kind::Answers),
+    ("ARP claim", Kind::Neighbours),
+];
+
 /// In a namespace of its own: the programs find the frames on its loopback interface.
 pub(crate) fn measure() -> Result<Findings> {
-    let [tcp, arp, advert] = Namespace::new("cost")?.run(run_all)?;
+    let mut dice = Dice::new(42);
+    let captured = CAPTURED.map(|(name, frame)| (name, frame.to_vec()));
+    let hostile = HOSTILE.map(|(name, kind)| (name, kind.frame(&mut dice, VRID, [2; 6])));
+    let frames: Vec<_> = captured.into_iter().chain(hostile).collect();
+    let costs = Namespace::new("cost")?.run(|| run_all(&frames))?;
+    let [tcp, _, advert, ..] = costs[..] else {
+        bail!("{} frames were run", costs.len());
+    };
     let row = |name: &str, [empty, xdp, ingress, egress]: [f64; 4]| {
         let mut row = vec![Cell::text(name)];
         row.extend([empty, xdp].map(|ns| Cell::Number(ns, 1)));
@@ -51,10 +72,9 @@ pub(crate) fn measure() -> Result<Findings> {
         row.extend([ingress, egress].map(|ns| Cell::Number(ns, 1)));
         row
     };
-    let rows = [tcp, arp, advert];
-    let rows = FRAMES
+    let rows = frames
         .iter()
-        .zip(rows)
+        .zip(costs)
         .map(|((name, _), times)| row(name, times));
     Ok(Findings {
         tables: vec![Table {
@@ -88,7 +108,7 @@ pub(crate) fn measure() -> Result<Findings> {
 }
 
 /// Median nanoseconds of each program for each frame.
-fn run_all() -> Result<[[f64; 4]; 3]> {
+fn run_all(frames: &[(&str, Vec<u8>)]) -> Result<Vec<[f64; 4]>> {
     let mut kernel = Kernel::load(&LoadOptions::default(), None)?;
     let empty: &mut Xdp = kernel
         .ebpf()
@@ -96,21 +116,20 @@ fn run_all() -> Result<[[f64; 4]; 3]> {
         .context("find the empty program")?
         .try_into()?;
     empty.load().context("load the empty program")?;
-    let mut rounds = [[[0.0; ROUNDS]; 4]; 3];
+    let mut rounds = vec![[[0.0; ROUNDS]; 4]; frames.len()];
     for round in 0..ROUNDS {
-        for (times, (_, frame)) in rounds.iter_mut().zip(FRAMES) {
+        for (times, (_, frame)) in rounds.iter_mut().zip(frames) {
             for (times, name) in times.iter_mut().zip(PROGRAMS) {
                 times[round] =
                     run(kernel.ebpf(), name, frame).with_context(|| format!("run {name}"))?;
             }
         }
     }
-    Ok(rounds.map(|frame| {
-        frame.map(|mut times| {
-            times.sort_by(f64::total_cmp);
-            times[ROUNDS / 2]
-        })
-    }))
+    let median = |mut times: [f64; ROUNDS]| {
+        times.sort_by(f64::total_cmp);
+        times[ROUNDS / 2]
+    };
+    Ok(rounds.into_iter().map(|frame| frame.map(median)).collect())
 }
 
 fn run(ebpf: &Ebpf, name: &str, frame: &[u8]) -> Result<f64> {
