@@ -111,7 +111,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let picture = picture::draw(&found.measured)?;
     fs::write(file.with_file_name("peers.svg"), &picture).context("write peers.svg")?;
     if options.readme {
-        let text = found.markdown(&peers, &told(&facts))?;
+        let text = found.markdown(&peers, options.cycles, &told(&facts))?;
         write_readme(&text, &picture)?;
     }
     Ok(if findings.faults.is_empty() {

@@ -23,6 +23,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(25);
 const OFF: Duration = Duration::from_millis(500);
 /// For how long a session has been up when it counts, and a little.
 const SESSION: Duration = Duration::from_millis(1_300);
+/// A keepalived that ends within ten seconds of its start rests longer each time before it is
+/// started again; each host's is killed in every other cycle.
+const STEADY: Duration = Duration::from_secs(4);
 /// For hundreds of routers.
 const START: Duration = Duration::from_secs(200);
 /// So many routers have adverts on one link: identifiers are one byte.
@@ -204,7 +207,11 @@ impl Pair {
                 alone.stop()?;
                 alone.restart()
             }
-            (Fault::Kill | Fault::HandOver, Side::Keepfast(_)) => Ok(()),
+            (Fault::Kill, Side::Keepfast(_)) => {
+                thread::sleep(STEADY);
+                Ok(())
+            }
+            (Fault::HandOver, Side::Keepfast(_)) => Ok(()),
         }
     }
 

@@ -26,8 +26,8 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// A row for each peer.
-    pub(crate) fn markdown(&self, peers: &[&Peer], told: &str) -> Result<String> {
+    /// A row for each peer; `cycles` faults of each kind were wanted.
+    pub(crate) fn markdown(&self, peers: &[&Peer], cycles: usize, told: &str) -> Result<String> {
         let mut text = format!("{told}\n\n{PICTURE}\n\n| outage, median / worst ms |");
         for fault in FAULTS {
             write!(text, " {} |", fault.name())?;
@@ -40,13 +40,17 @@ impl Found {
                     .measured
                     .iter()
                     .find(|it| it.peer.key == peer.key && it.fault == fault);
-                write!(text, " {} |", found.map_or_else(dash, cell))?;
+                write!(
+                    text,
+                    " {} |",
+                    found.map_or_else(dash, |it| cell(it, cycles))
+                )?;
             }
             let calm = self.calm.iter().filter(|it| it.peer.key == peer.key);
             let counts: Vec<_> = calm.map(|it| it.changes.to_string()).collect();
             writeln!(text, " {} |", or_dash(&counts.join(" / ")))?;
         }
-        text += "\n| all processes of a backup: CPU %, memory MB |";
+        text += "\n| all processes of a backup: CPU %, memory MB; power cut, median / worst ms |";
         let mut sizes: Vec<_> = self.crowds.iter().map(|it| it.routers).collect();
         sizes.sort_unstable();
         sizes.dedup();
@@ -63,13 +67,7 @@ impl Found {
                     .crowds
                     .iter()
                     .find(|it| it.peer.key == peer.key && it.routers == size);
-                let held = found.and_then(|it| it.held.as_ref().ok());
-                match held {
-                    Some([_, backup]) => {
-                        write!(text, " {:.2}, {:.0} |", backup.busy, backup.megabytes)?;
-                    }
-                    None => text += " - |",
-                }
+                write!(text, " {} |", found.map_or_else(dash, many))?;
             }
             text.push('\n');
         }
@@ -79,15 +77,32 @@ impl Found {
 
 /// Median and worst; and when the other host had the router, where the client knows nothing of that:
 /// one that is killed may leave its addresses, and its host answers on.
-fn cell(measured: &Measured) -> String {
+fn cell(measured: &Measured, cycles: usize) -> String {
     let (Ok(outage), Ok(moved)) = (measured.outage(), measured.moved()) else {
         return dash();
     };
-    let both = format!("{} / {}", figure(outage.p50), figure(outage.max));
-    match moved.p50 > outage.p50 + UNKNOWN_MS {
-        true => format!("{both}, moved after {}", figure(moved.p50)),
-        false => both,
+    let mut text = format!("{} / {}", figure(outage.p50), figure(outage.max));
+    if moved.p50 > outage.p50 + UNKNOWN_MS {
+        text += &format!(", moved after {}", figure(moved.p50));
     }
+    let times = measured.samples.len();
+    if times < cycles {
+        text += &format!(" ({times} times only)");
+    }
+    text
+}
+
+/// What a host with so many routers takes, and how it fares without power.
+fn many(crowd: &Crowd) -> String {
+    let held = crowd.held.as_ref().map_or_else(
+        |_| dash(),
+        |[_, backup]| format!("{:.2}, {:.0}", backup.busy, backup.megabytes),
+    );
+    let outage = match &crowd.outage {
+        Some(Ok(outage)) => format!("{} / {}", figure(outage.p50), figure(outage.max)),
+        _ => dash(),
+    };
+    format!("{held}; {outage}")
 }
 
 fn dash() -> String {
@@ -124,6 +139,7 @@ mod tests {
     use crate::peers::cycle::Sample;
     use crate::peers::pair::Fault;
     use crate::peers::peer::PEERS;
+    use crate::spread::Spread;
 
     #[test]
     fn a_peer_has_what_was_measured_of_it_and_dashes() {
@@ -153,18 +169,18 @@ mod tests {
                 peer: &PEERS[1],
                 routers: 50,
                 held: Ok([held(1.0), held(9.0)]),
-                outage: None,
+                outage: Some(Spread::of([20.0, 3_000.0])),
             }],
         };
-        let text = found.markdown(&[&PEERS[1], &PEERS[2]], "told").unwrap();
+        let text = found.markdown(&[&PEERS[1], &PEERS[2]], 4, "told").unwrap();
         assert!(text.starts_with("told\n"));
         assert!(text.contains(
-            "(tests/bin/bench/peers/keepalived-1s.conf) | - | 5.0 / 3000, moved after 2500 | - | - | 3 |\n"
+            "(tests/bin/bench/peers/keepalived-1s.conf) | - | 5.0 / 3000, moved after 2500 (3 times only) | - | - | 3 |\n"
         ));
         assert!(
             text.contains("(tests/bin/bench/peers/keepalived-bfd.conf) | - | - | - | - | - |\n")
         );
-        assert!(text.contains("| keepalived, v3, 1 s | 1.50, 9 |\n"));
+        assert!(text.contains("| keepalived, v3, 1 s | 1.50, 9; 20.0 / 3000 |\n"));
     }
 
     #[test]
