@@ -6,12 +6,10 @@
 //! load, and each alone with `--routers`. Writes `target/bench/peers.json` and, with `--readme`,
 //! the README's table and its picture.
 
-use crate::peers::calm::Calm;
-use crate::peers::crowd::Crowd;
 use crate::peers::cycle::Measured;
 use crate::peers::peer::{PEERS, Peer};
 use crate::peers::table::Found;
-use crate::report::{self, Cell, Findings, Table};
+use crate::report;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use lab::folder;
@@ -34,6 +32,9 @@ mod crowd;
 /// A fault and its end.
 mod cycle;
 
+/// All that was found, as tables.
+mod findings;
+
 /// Two hosts.
 mod pair;
 
@@ -42,6 +43,9 @@ mod peer;
 
 /// The plot.
 mod picture;
+
+/// One host's part.
+mod side;
 
 /// The README's part.
 mod table;
@@ -100,7 +104,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         options.only
     );
     let found = measure(&peers, &options)?;
-    let findings = findings(&found);
+    let findings = findings::of(&found);
     findings.print();
     let command = format!("cargo xtask bench --peers {}", arguments.join(" "));
     let facts = facts(command.trim())?;
@@ -202,113 +206,6 @@ fn facts(command: &str) -> Result<Value> {
         "date": output(Command::new("date").args(["-u", "+%F"]))?.trim(),
         "command": command,
     }))
-}
-
-fn findings(found: &Found) -> Findings {
-    let outages = |it: &Measured| {
-        let mut row = vec![
-            Cell::text(it.peer.name),
-            Cell::text(it.fault.name()),
-            Cell::count(it.samples.len()),
-        ];
-        for spread in [it.outage(), it.moved()] {
-            row.extend(match spread {
-                Ok(spread) => [spread.p50, spread.max].map(|it| Cell::Number(it, 2)),
-                Err(_) => ["-", "-"].map(Cell::text),
-            });
-        }
-        row
-    };
-    let calm = |it: &Calm| {
-        vec![
-            Cell::text(it.peer.name),
-            Cell::text(it.load),
-            Cell::Number(it.seconds, 0),
-            Cell::count(it.changes),
-        ]
-    };
-    let crowd = |it: &Crowd| {
-        let mut row = vec![Cell::text(it.peer.name), Cell::count(it.routers)];
-        match &it.held {
-            Ok(hosts) => {
-                for held in hosts {
-                    row.push(Cell::count(held.processes));
-                    row.push(Cell::Number(held.busy, 2));
-                    row.push(Cell::Number(held.megabytes, 1));
-                }
-            }
-            Err(_) => row.extend(["-"; 6].map(Cell::text)),
-        }
-        row.extend(match &it.outage {
-            Some(Ok(spread)) => [spread.p50, spread.max].map(|it| Cell::Number(it, 1)),
-            _ => ["-", "-"].map(Cell::text),
-        });
-        row
-    };
-    let mut faults = Vec::new();
-    for it in &found.measured {
-        let done = it.samples.len();
-        let told = it.error.as_ref();
-        faults.extend(told.map(|error| {
-            format!(
-                "{}, {}, after {done}: {error:#}",
-                it.peer.name,
-                it.fault.name()
-            )
-        }));
-    }
-    for it in &found.crowds {
-        let of = format!("{}, {} routers", it.peer.name, it.routers);
-        faults.extend(
-            it.held
-                .as_ref()
-                .err()
-                .map(|error| format!("{of}: {error:#}")),
-        );
-        let cut = it.outage.as_ref().and_then(|it| it.as_ref().err());
-        faults.extend(cut.map(|error| format!("{of}, power cut: {error:#}")));
-    }
-    Findings {
-        tables: vec![
-            Table {
-                title: "How long a client had no answer, and when the other host had the router",
-                columns: &[
-                    "peer",
-                    "fault",
-                    "times",
-                    "median ms",
-                    "worst ms",
-                    "moved median ms",
-                    "moved worst ms",
-                ],
-                rows: found.measured.iter().map(outages).collect(),
-            },
-            Table {
-                title: "Failovers without a fault",
-                columns: &["peer", "meanwhile", "s", "failovers"],
-                rows: found.calm.iter().map(calm).collect(),
-            },
-            Table {
-                title: "All processes of a host while nothing happens; then its power is cut, and of \
-                        up to five routers the outage",
-                columns: &[
-                    "peer",
-                    "routers",
-                    "primary's processes",
-                    "CPU %",
-                    "MB",
-                    "backup's processes",
-                    "CPU % ",
-                    "MB ",
-                    "median ms",
-                    "worst ms",
-                ],
-                rows: found.crowds.iter().map(crowd).collect(),
-            },
-        ],
-        targets: Vec::new(),
-        faults,
-    }
 }
 
 /// What the figures were made on and by, in a line.

@@ -1,18 +1,15 @@
 //! Two hosts with the same routers, looked after by one of those that are compared, and a client.
 
-use crate::peers::alone::Alone;
 use crate::peers::peer::{Kind, Peer};
+use crate::peers::side::{self, Side};
 use anyhow::{Context, Result};
-use lab::daemon::Daemon;
 use lab::gate::Gate;
 use lab::link;
-use lab::router::{HA, Host, INNER, Topology};
+use lab::router::{Host, Topology};
 use lab::segment::{Plug, Port, Segment};
 use lab::wait;
 use nix::unistd::Pid;
 use serde_json::Value;
-use std::fmt::Write;
-use std::fs;
 use std::net::Ipv4Addr;
 use std::thread;
 use std::time::Duration;
@@ -29,9 +26,9 @@ const STEADY: Duration = Duration::from_secs(4);
 /// For hundreds of routers.
 const START: Duration = Duration::from_secs(200);
 /// So many routers have adverts on one link: identifiers are one byte.
-const EACH_LINK: usize = 200;
+pub(crate) const EACH_LINK: usize = 200;
 /// The second link with adverts.
-const SECOND: &str = "ha-lab2";
+pub(crate) const SECOND: &str = "ha-lab2";
 
 /// What is done to a primary.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,12 +56,6 @@ impl Fault {
             Self::HandOver => "handed over",
         }
     }
-}
-
-/// What looks after the routers of one host.
-enum Side {
-    Alone(Box<Alone>),
-    Keepfast(Daemon),
 }
 
 /// Two hosts, one of which is the primary.
@@ -113,7 +104,7 @@ impl Pair {
             pair._second = Some(second);
         }
         for host in &pair.topology.hosts {
-            let side = start(peer, host, count)?;
+            let side = side::start(peer, host, count)?;
             pair.sides.push(side);
             // The first becomes the primary before there is another.
             let word = if pair.sides.len() == 1 {
@@ -308,90 +299,4 @@ const ID: &str = "r1";
 fn became_primary(event: &Value) -> bool {
     let detail = event["detail"].as_str().unwrap_or_default();
     event["event"] == "state" && detail.contains("-> primary:")
-}
-
-fn start(peer: &'static Peer, host: &Host, count: usize) -> Result<Side> {
-    let namespace = &host.namespace;
-    let fill = |number: usize, text: &str| filled(host, number, text);
-    match peer.kind {
-        Kind::Keepfast => {
-            let daemon = Daemon::prepare(&format!("host{}", host.number))?;
-            for number in 0..count {
-                daemon.declare(
-                    &format!("r{}", number + 1),
-                    &fill(number, peer.configuration),
-                )?;
-            }
-            let mut daemon = daemon;
-            daemon.start()?;
-            Ok(Side::Keepfast(daemon))
-        }
-        Kind::Keepalived => {
-            let mut lines = String::new();
-            let own = |link| fill(link * EACH_LINK, "address add @own@/24 dev @link@\n");
-            for link in 0..=(count - 1) / EACH_LINK {
-                lines += &own(link);
-            }
-            link::ip(namespace, &lines)?;
-            let text = peer.text(count, fill);
-            let alone = Alone::start(peer.kind, namespace, &text)?;
-            Ok(Side::Alone(Box::new(alone)))
-        }
-        Kind::Frr => {
-            macvlans(host, count)?;
-            let text = peer.text(count, fill);
-            let alone = Alone::start(peer.kind, namespace, &text)?;
-            Ok(Side::Alone(Box::new(alone)))
-        }
-    }
-}
-
-/// A text with what is different for a router and a host.
-fn filled(host: &Host, number: usize, text: &str) -> String {
-    let link = number / EACH_LINK;
-    let other = 3 - host.number;
-    let address = address(number);
-    [
-        ("@id@", format!("r{}", number + 1)),
-        ("@number@", (number + 1).to_string()),
-        ("@namespace@", host.namespace.name().to_owned()),
-        ("@link@", if link == 0 { HA } else { SECOND }.to_owned()),
-        ("@inside@", INNER.to_owned()),
-        ("@vrid@", (number % EACH_LINK + 1).to_string()),
-        ("@own@", format!("169.254.{}.{}", 192 + link, host.number)),
-        ("@other@", format!("169.254.{}.{other}", 192 + link)),
-        ("@host@", address.to_string()),
-        ("@address@", format!("{address}/16")),
-    ]
-    .iter()
-    .fold(text.to_owned(), |text, (name, value)| {
-        text.replace(name, value)
-    })
-}
-
-/// The devices that vrrpd looks for.
-fn macvlans(host: &Host, count: usize) -> Result<()> {
-    host.namespace.run(|| {
-        // A host must not answer for an address of a macvlan that is not its own now.
-        for (name, value) in [
-            ("arp_ignore", "1"),
-            ("arp_announce", "2"),
-            ("rp_filter", "0"),
-        ] {
-            let file = format!("/proc/sys/net/ipv4/conf/all/{name}");
-            fs::write(&file, value).with_context(|| format!("write {file}"))?;
-        }
-        Ok(())
-    })?;
-    let mut lines = format!("address add 10.0.9.{}/16 dev {INNER}\n", host.number);
-    for number in 0..count {
-        let vrid = number + 1;
-        write!(
-            lines,
-            "link add vrrp4-{vrid} link {INNER} address 00:00:5e:00:01:{vrid:02x} type macvlan mode bridge\n\
-             address add {}/16 dev vrrp4-{vrid}\nlink set vrrp4-{vrid} up\n",
-            address(number)
-        )?;
-    }
-    link::ip(&host.namespace, &lines)
 }
