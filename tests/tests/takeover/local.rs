@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_millis(50);
 fn a_killed_keepalived_is_replaced_by_the_peers() {
     alone(|| {
         let pair = Pair::armed("");
-        let outages = turns(&pair, 10, |primary, _| {
+        let outages = turns(&pair, 6, |primary, _| {
             primary.crash_keepalived("r").unwrap()
         });
         assert!(median("killed", outages) < SOON);
@@ -23,12 +23,12 @@ fn a_killed_keepalived_is_replaced_by_the_peers() {
 fn a_drained_router_goes_to_the_peer() {
     alone(|| {
         let pair = Pair::armed("");
-        let outages = turns(&pair, 10, |primary, _| {
+        let outages = turns(&pair, 6, |primary, _| {
             primary.ask(&["failover", "r"]).unwrap();
         });
         assert!(median("drained", outages) < SOON);
         for daemon in [&pair.first, &pair.second] {
-            assert_eq!(events(daemon, "handed_over").len(), 5);
+            assert_eq!(events(daemon, "handed_over").len(), 3);
             assert_eq!(events(daemon, "hand_over_failed").len(), 0);
             assert_eq!(events(daemon, "dual_primary_suspected").len(), 0);
         }
