@@ -1,6 +1,8 @@
 //! What a process holds and takes, as /proc tells.
 
 use anyhow::{Context, Result};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
@@ -59,18 +61,10 @@ pub(crate) fn links(pid: u32) -> Result<usize> {
     Ok(count)
 }
 
-/// How long it has run on a processor.
+/// How long it has run on a processor, with its threads that have ended since.
 pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
-    let mut sum = Duration::ZERO;
-    for entry in fs::read_dir(file(pid, "task")).context("list its threads")? {
-        // A thread may end meanwhile.
-        let Ok(text) = fs::read_to_string(entry?.path().join("schedstat")) else {
-            continue;
-        };
-        let ns = text.split_whitespace().next().map(str::parse);
-        sum += Duration::from_nanos(ns.context("find the time that a thread ran")??);
-    }
-    Ok(sum)
+    let clock = clock_getcpuclockid(Pid::from_raw(pid.cast_signed())).context("find its clock")?;
+    Ok(clock_gettime(clock).context("read its clock")?.into())
 }
 
 fn kilobytes(pid: u32, name: &str, key: &str) -> Result<u64> {
