@@ -117,13 +117,7 @@ impl Guarded {
     /// then they matter.
     pub(super) fn hear(&mut self, session: &Session) {
         let said = session.stamps;
-        if session.unanswered == 0 {
-            // It is the last probe's answer.
-            self.answer = Answer {
-                asked_ns: session.sent_ns,
-                is_master: said.role == ROLE_MASTER,
-            };
-        }
+        self.answer = Answer::of(session).unwrap_or(self.answer);
         let Stamps { rank, token, .. } = self.stamps;
         self.stamps = said;
         if said.role != ROLE_MASTER {

@@ -131,8 +131,8 @@ impl Thread {
                 // What the last one has said is not its word.
                 router.stamps = Stamps::NONE;
                 router.answer = Answer::NONE;
-                router.peer_address = snapshot.master.map(|master| master.address);
             }
+            router.peer_address = snapshot.master.map(|master| master.address);
             self.sessions.join(key, id, router.question(), &wish, now);
         }
         let guards = router.guard.fast_path.mode != Mode::Off
@@ -192,8 +192,7 @@ fn wanted_peer(router: &Guarded, snapshot: &Snapshot) -> Option<PeerKey> {
     }
     // A host that answers is not elsewhere by now: whoever else advertises with its address
     // would only have the session end that says so.
-    let answers = matches!(snapshot.session.phase, Phase::Up | Phase::Suspect);
-    if answers && router.peer_address == Some(master.address) {
+    if snapshot.session.phase.answers() && router.peer_address == Some(master.address) {
         return router.peer;
     }
     Some(PeerKey {

@@ -270,8 +270,7 @@ enum Confirmation {
 
 const fn confirmation(moment: &Moment<'_>, loss_ns: Nanos) -> Confirmation {
     let session = &moment.snapshot.session;
-    let answers = matches!(session.phase, Phase::Up | Phase::Suspect);
-    if !answers {
+    if !session.phase.answers() {
         Confirmation::Given
     } else if session.answer.asked_ns <= loss_ns {
         Confirmation::Outstanding

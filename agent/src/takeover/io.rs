@@ -4,6 +4,7 @@
 
 use keepfast_common::event::Party;
 use keepfast_common::session;
+use keepfast_common::wire::probe::ROLE_MASTER;
 
 use super::note::Note;
 use crate::engine::Nanos;
@@ -105,6 +106,12 @@ impl Phase {
             _ => Self::Down,
         }
     }
+
+    /// Whether the peer answers, and has for long enough to be believed.
+    #[must_use]
+    pub const fn answers(self) -> bool {
+        matches!(self, Self::Up | Self::Suspect)
+    }
 }
 
 /// The session of probes with the master.
@@ -135,6 +142,16 @@ impl Answer {
         asked_ns: 0,
         is_master: false,
     };
+
+    /// What the last answer of a session says of the router that it is about; `None`: the last
+    /// probe is not answered, so that it is not known which one was.
+    #[must_use]
+    pub fn of(session: &session::Session) -> Option<Self> {
+        (session.unanswered == 0).then_some(Self {
+            asked_ns: session.sent_ns,
+            is_master: session.stamps.role == ROLE_MASTER,
+        })
+    }
 }
 
 /// What is known at a moment.

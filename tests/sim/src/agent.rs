@@ -60,6 +60,7 @@ pub struct Agent {
     peer: Option<usize>,
     peer_since: u64,
     stamps: Stamps,
+    answer: Answer,
     sequence: u32,
     probe_at: u64,
     review_at: u64,
@@ -105,6 +106,7 @@ impl World {
             peer: None,
             peer_since: 0,
             stamps: Stamps::NONE,
+            answer: Answer::NONE,
             sequence: 0,
             probe_at: 0,
             review_at: self.now,
@@ -246,12 +248,8 @@ impl World {
                     sign_of_life_ns = session.answered_ns;
                     let Stamps { rank, token, .. } = agent.stamps;
                     agent.stamps = session.stamps;
-                    if session.unanswered == 0 {
-                        found.answer = Answer {
-                            asked_ns: session.sent_ns,
-                            is_master: session.stamps.role == ROLE_MASTER,
-                        };
-                    }
+                    agent.answer = Answer::of(session).unwrap_or(agent.answer);
+                    found.answer = agent.answer;
                     if session.stamps.role != ROLE_MASTER {
                         agent.stamps.rank = rank;
                         agent.stamps.token = token;
@@ -504,6 +502,7 @@ impl World {
         it.sessions.fill(None);
         agent.peer = wanted;
         agent.stamps = Stamps::NONE;
+        agent.answer = Answer::NONE;
         if let Some(peer) = wanted {
             it.sessions[peer] = Some((judgement, session::Session::UNKNOWN));
             agent.peer_since = now;
