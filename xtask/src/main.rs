@@ -50,7 +50,7 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
-    /// Test everything but other kernels, or the named parts; as root
+    /// Test everything, or the named parts; as root
     Test {
         /// The parts to run
         #[arg(conflicts_with = "kernel")]

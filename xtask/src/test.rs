@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -66,16 +66,6 @@ impl fmt::Display for Part {
     }
 }
 
-/// What is run where no part is named. The other kernels are not: an emulated machine takes
-/// its time, and its tests do not hold yet whatever else this machine does.
-const USUAL: [Part; 5] = [
-    Part::Lint,
-    Part::Ebpf,
-    Part::Unit,
-    Part::Integration,
-    Part::Audit,
-];
-
 /// How many tests passed and failed.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -96,11 +86,11 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Runs the parts, the usual ones if none is named. One that fails does not keep
-/// the others from running.
+/// Runs the parts, all of them if none is named, and says how long each took. One that fails does
+/// not keep the others from running.
 pub(crate) fn test(project: &Project, parts: &[Part]) -> ExitCode {
     let parts = if parts.is_empty() {
-        USUAL.as_slice()
+        Part::value_variants()
     } else {
         parts
     };
@@ -108,9 +98,11 @@ pub(crate) fn test(project: &Project, parts: &[Part]) -> ExitCode {
     let mut failures = Vec::new();
     for part in parts {
         step(format!("test {part}"));
+        let begun = Instant::now();
         if let Err(error) = part.run(project, &mut counts) {
             failures.push(format!("{part} failed: {error:#}"));
         }
+        step(format!("{part}: {} s", begun.elapsed().as_secs()));
     }
     conclude(counts, &failures)
 }
