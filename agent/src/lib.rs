@@ -42,6 +42,8 @@ pub mod helper;
 
 mod lines;
 
+mod printable;
+
 pub mod notify;
 
 pub mod network;

@@ -1,7 +1,8 @@
 //! What is wrong with a router file, and where.
 
-use std::borrow::Cow;
 use std::fmt;
+
+use crate::printable::escaped;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,31 +37,15 @@ impl Problem {
 /// One line, in which nothing of the file's steers a terminal.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&harmless(&self.origin))?;
+        f.write_str(&escaped(&self.origin))?;
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
         if !self.field.is_empty() {
-            write!(f, ": {}", harmless(&self.field))?;
+            write!(f, ": {}", escaped(&self.field))?;
         }
-        write!(f, ": {}", harmless(&self.message))
+        write!(f, ": {}", escaped(&self.message))
     }
-}
-
-/// `text` with its control characters as they are written in a file.
-fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
-        return Cow::Borrowed(text);
-    }
-    let mut harmless = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_control() {
-            harmless.extend(letter.escape_default());
-        } else {
-            harmless.push(letter);
-        }
-    }
-    Cow::Owned(harmless)
 }
 
 /// All that is wrong, at least one thing; one per line.

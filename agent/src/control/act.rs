@@ -11,7 +11,7 @@ use super::client::ask;
 use super::command::print;
 use super::{DEFAULT_SOCKET, Request};
 use crate::config::RouterId;
-use crate::status::text::clean;
+use crate::printable::printable;
 
 /// Arguments of `keepfast failover`.
 #[derive(Debug, Args)]
@@ -104,7 +104,7 @@ pub fn undrain(args: &DrainArgs) -> Result<()> {
         return print("this host was not drained\n");
     }
     for router in result["routers"].as_array().into_iter().flatten() {
-        let id = clean(router.as_str().unwrap_or_default());
+        let id = printable(router.as_str().unwrap_or_default());
         print(&format!("{id}: may be primary here again\n"))?;
     }
     print("undrained: this host takes over again\n")
@@ -128,5 +128,5 @@ pub fn shadow(args: &ShadowArgs) -> Result<()> {
 }
 
 fn text(value: &Value, member: &str) -> String {
-    clean(value[member].as_str().unwrap_or_default())
+    printable(value[member].as_str().unwrap_or_default())
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::printable::printable;
+
 /// The columns of [`table`], in order.
 const COLUMNS: [&str; 8] = [
     "id",
@@ -100,7 +102,7 @@ fn scalar(value: &Value) -> String {
         Value::Object(members) if members.is_empty() => "-".to_owned(),
         other => other.to_string(),
     };
-    text.replace(char::is_control, " ")
+    printable(&text)
 }
 
 #[cfg(test)]

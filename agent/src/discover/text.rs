@@ -11,6 +11,7 @@ use crate::config::{
     RouterId, VirtualAddress, Vrid, Vrrp, file, render,
 };
 use crate::keepalived::read::Instance;
+use crate::printable::printable;
 use crate::report::clock;
 
 /// All that is printed. `places` are those of the instances.
@@ -20,7 +21,7 @@ pub(super) fn report(
     sites: &[Site],
     limit: Duration,
 ) -> String {
-    let file = shown(&found.config_file.display().to_string());
+    let file = printable(&found.config_file.display().to_string());
     let listened = match limit {
         Duration::ZERO => "did not listen".to_owned(),
         _ => format!("listened for {}", duration(limit)),
@@ -54,7 +55,9 @@ pub(super) fn report(
             Ok(_) => text += &file,
             Err(problems) => {
                 let problems = problems.to_string();
-                let refused = problems.lines().map(|it| format!("refused: {}", shown(it)));
+                let refused = problems
+                    .lines()
+                    .map(|it| format!("refused: {}", printable(it)));
                 text += &commented(refused.chain(file.lines().map(str::to_owned)));
             }
         }
@@ -73,7 +76,10 @@ pub(super) fn report(
 /// What there is to say of an instance.
 fn comments(instance: &Instance, id: &RouterId, heard: &[Heard], limit: Duration) -> String {
     let mut lines = vec![
-        format!("{id}.toml, for vrrp_instance {}:", shown(&instance.name)),
+        format!(
+            "{id}.toml, for vrrp_instance {}:",
+            printable(&instance.name)
+        ),
         format!(
             "{} vrid {}, VRRPv{}, priority {}, adverts every {}",
             instance.interface,
@@ -87,7 +93,7 @@ fn comments(instance: &Instance, id: &RouterId, heard: &[Heard], limit: Duration
         instance
             .notes
             .iter()
-            .map(|note| format!("note: {}", shown(note))),
+            .map(|note| format!("note: {}", printable(note))),
     );
     let heard: Vec<_> = heard.iter().filter(|it| is_of(it, instance)).collect();
     if heard.is_empty() && !limit.is_zero() {
@@ -260,11 +266,6 @@ fn joined(addresses: &BTreeSet<IpAddr>) -> String {
 fn commented(lines: impl IntoIterator<Item = String>) -> String {
     let comment = |line: String| format!("{}\n", format!("# {line}").trim_end());
     lines.into_iter().map(comment).collect()
-}
-
-/// A text of somebody else's, without what steers a terminal or ends a comment.
-fn shown(text: &str) -> String {
-    text.replace(char::is_control, "?")
 }
 
 /// The ids that are taken.

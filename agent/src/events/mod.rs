@@ -18,7 +18,7 @@ use jiff::{Timestamp, ZonedDateTime};
 
 use crate::config::RouterId;
 use crate::exit::BadInput;
-use crate::status::text::clean;
+use crate::printable::printable;
 
 use reader::{Entry, Reader};
 
@@ -129,11 +129,11 @@ fn print(entries: &[Entry], json: bool, zone: &TimeZone) -> Result<()> {
 #[must_use]
 pub fn words(entry: &Entry, zone: &TimeZone) -> String {
     let field = |name: &str| entry.line.get(name).and_then(|it| it.as_str());
-    let part = |name: &str| clean(field(name).unwrap_or("-"));
+    let part = |name: &str| printable(field(name).unwrap_or("-"));
     let line = format!(
         "{}  {}  {:<7}  {:<22}  {}",
         wall(entry.time, zone),
-        clean(&entry.router),
+        printable(&entry.router),
         part("state"),
         part("event"),
         part("detail")

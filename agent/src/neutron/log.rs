@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::fcntl::OFlag;
 use nix::libc;
 
+use crate::printable::printable;
+
 /// How a log begins: with a date.
 const DATE: &[u8; 10] = b"0000-00-00";
 
@@ -61,12 +63,7 @@ impl Log {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let mut line = format!("{} {level} {}{router} ", local(now), std::process::id());
-        line.extend(
-            message
-                .chars()
-                .map(|it| if it.is_control() { ' ' } else { it })
-                .take(MOST),
-        );
+        line.extend(printable(message).chars().take(MOST));
         line.push('\n');
         // See the type's comment.
         drop(open(&self.path).and_then(|mut file| file.write_all(line.as_bytes())));

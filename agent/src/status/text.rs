@@ -5,6 +5,7 @@ use super::{
     MasterPhase, MasterStatus, Owner, ProtectStatus, RouterStatus, SessionStatus, Status,
 };
 use crate::config::Mode;
+use crate::printable::printable;
 use crate::report::clock::duration;
 
 const MS_NS: u64 = 1_000_000;
@@ -93,7 +94,7 @@ pub fn one(router: &RouterStatus) -> String {
     }
     let width = lines.iter().map(|(key, _)| key.chars().count()).max();
     let width = width.unwrap_or(0);
-    let line = |(key, value): &(String, String)| format!("{key:width$}{GAP}{}\n", clean(value));
+    let line = |(key, value): &(String, String)| format!("{key:width$}{GAP}{}\n", printable(value));
     lines.iter().map(line).collect()
 }
 
@@ -119,10 +120,10 @@ fn daemon(daemon: &DaemonStatus, routers: &[RouterStatus]) -> String {
         text += "drained: this host takes nothing over until `keepfast undrain`\n";
     }
     for fallback in &daemon.fallbacks {
-        text += &format!("fallback: {}\n", clean(fallback));
+        text += &format!("fallback: {}\n", printable(fallback));
     }
     for problem in &daemon.problems {
-        text += &format!("problem: {}\n", clean(problem));
+        text += &format!("problem: {}\n", printable(problem));
     }
     if daemon.events_lost > 0 {
         text += &format!("events lost and made up for: {}\n", daemon.events_lost);
@@ -392,7 +393,7 @@ fn session(session: &SessionStatus) -> String {
 
 /// Rows below each other, each column as wide as its widest cell.
 fn columns(rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let clean = |row: Vec<String>| row.iter().map(|it| clean(it)).collect::<Vec<_>>();
+    let clean = |row: Vec<String>| row.iter().map(|it| printable(it)).collect::<Vec<_>>();
     let rows: Vec<Vec<String>> = rows.into_iter().map(clean).collect();
     let most = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut widths = vec![0; most];
@@ -409,12 +410,6 @@ fn columns(rows: impl IntoIterator<Item = Vec<String>>) -> String {
         format!("{}\n", cells.join(GAP).trim_end())
     };
     rows.iter().map(line).collect()
-}
-
-/// What others have written is safe to show on a terminal.
-#[must_use]
-pub fn clean(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }
 
 fn last_failover(failover: &FailoverStatus) -> String {

@@ -9,8 +9,9 @@ use ratatui::widgets::{Block, Borders, Cell, Paragraph, Row, Table, TableState};
 use super::model::{Model, View};
 use super::peers::peers;
 use crate::engine::State;
+use crate::printable::printable;
 use crate::report::clock::duration;
-use crate::status::text::{self, clean};
+use crate::status::text;
 use crate::status::{MarginWord, RouterStatus, Status};
 
 const MS_NS: u64 = 1_000_000;
@@ -65,7 +66,7 @@ fn header(model: &Model) -> Vec<Line<'static>> {
     };
     let wrong = Style::new().fg(Color::Red);
     let second = match (&model.trouble, &model.status) {
-        (Some(why), _) => Line::styled(clean(why), wrong),
+        (Some(why), _) => Line::styled(printable(why), wrong),
         (None, Some(status)) => warnings(status),
         (None, None) => Line::raw("asking the daemon"),
     };
@@ -98,8 +99,8 @@ fn warnings(status: &Status) -> Line<'static> {
     if daemon.drained {
         parts.push("drained: takes nothing over".to_owned());
     }
-    parts.extend(daemon.problems.iter().map(|it| clean(it)));
-    parts.extend(daemon.fallbacks.iter().map(|it| clean(it)));
+    parts.extend(daemon.problems.iter().map(|it| printable(it)));
+    parts.extend(daemon.fallbacks.iter().map(|it| printable(it)));
     if daemon.events_lost > 0 {
         parts.push(format!("{} events lost", daemon.events_lost));
     }
@@ -162,7 +163,7 @@ fn row(router: &RouterStatus, bars: String) -> Row<'static> {
         Cell::new(text::margin_in_short(router)).style(margin_style),
         Cell::new(bars),
         Cell::new(text::fast_path_in_short(router)),
-        Cell::new(clean(router.note.as_deref().unwrap_or_default())),
+        Cell::new(printable(router.note.as_deref().unwrap_or_default())),
     ])
 }
 
@@ -215,7 +216,7 @@ fn footer(model: &Model) -> Line<'static> {
     if model.typing {
         return Line::raw(format!(
             "filter: {}_  (Enter keeps it, Esc ends it)",
-            clean(&model.filter)
+            printable(&model.filter)
         ));
     }
     let order = if model.reversed { ", reversed" } else { "" };

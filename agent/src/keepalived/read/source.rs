@@ -47,14 +47,15 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
-/// Parts of a file are told to people: what steers a terminal has no meaning there either.
-fn printable(text: &str) -> String {
-    let printable = |letter: char| match letter {
+/// Parts of a file are told to people: what steers a terminal has no meaning there either. It stays
+/// a part of its word, as it is one for keepalived.
+fn legible(text: &str) -> String {
+    let legible = |letter: char| match letter {
         '\t' => ' ',
         letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
         letter => letter,
     };
-    text.chars().map(printable).collect()
+    text.chars().map(legible).collect()
 }
 
 type Include<'a> = &'a mut dyn FnMut(&Path, &str) -> Result<Vec<Source>>;
@@ -103,7 +104,7 @@ impl Reader<'_> {
     }
 
     fn take(&mut self, place: &Place, text: &str, continued: bool, depth: usize) -> Result<()> {
-        let text = printable(text);
+        let text = legible(text);
         let text = text.as_str();
         if let Some((name, value)) = definition(text) {
             if continued {
