@@ -22,9 +22,9 @@ use super::peer::PeerKey;
 use super::sessions::Sessions;
 
 /// How long an address lives that keepalived has not taken for its own yet: an agent
-/// that is started anew within it finds and keeps, or removes, what the dead one has
-/// left; where none is, it goes by itself.
-const LEASE: Duration = Duration::from_secs(5);
+/// that is started anew within it keeps what the dead one has left, if keepalived has
+/// by then; else it goes by itself.
+pub(super) const LEASE: Duration = Duration::from_secs(5);
 
 /// The priority of the owner of the addresses, which outranks all others.
 const OWNER: u8 = 255;

@@ -45,6 +45,8 @@ pub(super) struct Guarded {
     /// When that one was last heard, as far as it was told.
     pub(super) deposed_heard_ns: Nanos,
     pub(super) look_at: Nanos,
+    /// Until when addresses may lapse that an agent which died has added.
+    pub(super) leftovers_until: Nanos,
     /// The backups that probe this host.
     pub(super) followers: Vec<Mac>,
     /// When the thread has something to do for it.
@@ -69,6 +71,7 @@ impl Guarded {
             deposed: None,
             deposed_heard_ns: 0,
             look_at: 0,
+            leftovers_until: 0,
             followers: Vec::new(),
             due: None,
             guard,

@@ -1,6 +1,6 @@
 //! Which routers the thread guards, and with whom each has its session.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use keepfast_common::wire::probe::Stamps;
 use tracing::error;
 
@@ -9,6 +9,7 @@ use crate::engine::Nanos;
 use crate::report::clock::monotonic_ns;
 use crate::takeover::{Answer, Input, Phase, Role, Snapshot};
 
+use super::act::LEASE;
 use super::facts;
 use super::guarded::{Guarded, nanos};
 use super::home::Home;
@@ -44,10 +45,15 @@ impl Thread {
                     .step(now, Input::Declared(policy), &mut actions);
             }
             None => {
-                let router = Guarded::new(guard, &mut actions);
-                self.keep_leftovers(&router);
+                let mut router = Guarded::new(guard, &mut actions);
+                if router.guard.policy.lease {
+                    router.leftovers_until = now.saturating_add(nanos(LEASE));
+                }
                 self.routers.insert(id.clone(), router);
                 self.by_key.insert(key, id.clone());
+                if let Err(error) = self.keep_leftovers(&id, now) {
+                    error!(router = %id, "{error:#}");
+                }
             }
         }
         self.perform(&id, now, actions);
@@ -56,31 +62,26 @@ impl Thread {
         Ok(())
     }
 
-    /// An agent that died between two steps of a takeover has left addresses with a
-    /// lifetime: they are keepalived's if it is master, else nobody's.
-    fn keep_leftovers(&self, router: &Guarded) {
-        let Some(home) = self.homes.get(&router.guard.key.netns) else {
-            return;
+    /// An agent that died between two steps of a takeover has left addresses with a lifetime.
+    /// keepalived has taken them for its own when it has advertised; their mere presence, by
+    /// which all else tells a primary, says nothing here. Where it has not, they lapse.
+    pub(super) fn keep_leftovers(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
+        let Some(router) = self.routers.get_mut(id) else {
+            return Ok(());
         };
-        if !router.guard.policy.lease {
-            return;
+        if now >= router.leftovers_until {
+            return Ok(());
         }
-        let leases = &home.leases;
-        let outcome = leases.lapsing(&router.guard.addresses).and_then(|left| {
-            let known = self.kernel.router(&router.guard.key)?;
-            let master = known.is_some_and(|known| known.own_active != 0);
-            if left.is_empty() {
-                Ok(())
-            } else if master || !router.facts.backup {
-                // One that is becoming master may not have been seen to advertise.
-                leases.keep(&left).map(drop)
-            } else {
-                leases.remove(&left).map(drop)
-            }
-        });
-        if let Err(error) = outcome {
-            error!(router = %router.guard.id, "look for leased addresses: {error:#}");
+        let known = self.kernel.router(&router.guard.key)?;
+        if known.is_none_or(|known| known.own_active == 0) {
+            return Ok(());
         }
+        router.leftovers_until = 0;
+        if let Some(home) = self.homes.get(&router.guard.key.netns) {
+            let kept = home.leases.keep(&router.guard.addresses);
+            kept.context("keep the addresses that an agent left")?;
+        }
+        Ok(())
     }
 
     pub(super) fn forget(&mut self, id: &RouterId) -> Result<()> {

@@ -200,7 +200,11 @@ impl Thread {
             _ => return Ok(()),
         };
         self.happened(&id, event)?;
-        self.choose_peer(&id, monotonic_ns()?)
+        let now = monotonic_ns()?;
+        if kind == EventKind::LocalMaster {
+            self.keep_leftovers(&id, now)?;
+        }
+        self.choose_peer(&id, now)
     }
 
     /// Whether a verdict comes too late to count as it is; that is told.

@@ -5,6 +5,7 @@ use super::*;
 use crate::cluster::rounds;
 use lab::capture::{Capture, Recording};
 use lab::clock::monotonic_ns;
+use lab::router::{HA, INNER, PRIMARY};
 use lab::segment::{BRIDGE, Segment};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -44,20 +45,21 @@ fn check_adverts(recording: &Recording, dark: &[Dark]) -> usize {
     rows.len()
 }
 
-/// Every kind of takeover there is, each from both hosts, and what passes on the wire then.
-fn nothing_forged_leaves(declare: impl Fn(&Host) -> Declaration) {
+/// Every kind of takeover there is, each so many times by turns, and what passes on the wire then.
+fn nothing_forged_leaves(declare: impl Fn(&Host) -> Declaration, times: usize) {
     let pair = Pair::of(declare);
     let topology = &pair.topology;
     let segments: [&Segment; 3] = [&topology.ha, &topology.inner, &topology.outer];
     let captures =
         segments.map(|segment| Capture::start(segment.switch(), BRIDGE, FORGED).unwrap());
     let mut dark = Vec::new();
-    for turn in 0..8 {
-        let (primary, backup) = if turn % 2 == 0 { (1, 2) } else { (2, 1) };
+    for turn in 0..4 * times {
+        let (primary, backup) = roles(turn);
         pair.ready(primary, backup);
         let (old, host) = (pair.daemon(primary), pair.host(primary));
-        let cuts = turn / 2 % 2 == 0;
-        match turn / 2 {
+        let kind = turn / times;
+        let cuts = kind % 2 == 0;
+        match kind {
             1 => old.crash_keepalived("r").unwrap(),
             3 => drop(old.ask(&["failover", "r"]).unwrap()),
             _ => host.cut().unwrap(),
@@ -78,9 +80,11 @@ fn nothing_forged_leaves(declare: impl Fn(&Host) -> Declaration) {
         }
     }
     let daemons = [&pair.first, &pair.second];
-    let took = wait::until("eight takeovers", LIMIT, || {
+    let took = wait::until("all takeovers", LIMIT, || {
         let took = daemons.map(|daemon| events(daemon, "took_over").len());
-        (took == [4, 4]).then_some(took).ok_or(format!("{took:?}"))
+        (took == [2 * times; 2])
+            .then_some(took)
+            .ok_or(format!("{took:?}"))
     })
     .unwrap();
     let [ha, inner, outer] = captures.map(|capture| capture.stop().unwrap());
@@ -94,13 +98,16 @@ fn nothing_forged_leaves(declare: impl Fn(&Host) -> Declaration) {
 
 #[test]
 fn no_forged_advert_of_version_3_is_on_the_wire() {
-    alone(|| nothing_forged_leaves(|host| fast(host, "mode = \"armed\"")));
+    alone(|| nothing_forged_leaves(|host| fast(host, "mode = \"armed\""), 2));
 }
 
 #[test]
 fn no_forged_advert_of_version_2_is_on_the_wire() {
     alone(|| {
-        nothing_forged_leaves(|host| fast_path(Declaration::neutron(host), "mode = \"armed\""))
+        nothing_forged_leaves(
+            |host| fast_path(Declaration::neutron(host), "mode = \"armed\""),
+            1,
+        );
     });
 }
 
@@ -269,7 +276,35 @@ fn one_of_version_2_leaves_one_primary_too() {
             ..fast(host, SWIFT)
         };
         let limit = Duration::from_millis(4_500);
-        let outages = sweep(declare, moments(5), limit, Duration::from_secs(5));
+        let outages = sweep(declare, moments(4), limit, Duration::from_secs(5));
         median("killed, version 2", outages);
+    });
+}
+
+#[test]
+fn what_a_dead_agent_leased_to_a_backup_lapses() {
+    alone(|| {
+        let mut pair = Pair::armed("");
+        pair.ready(1, 2);
+        pair.second.kill().unwrap();
+        let host = &pair.topology.hosts[1];
+        let lease = |address: &str, interface: &str| {
+            let line =
+                format!("address add {address} dev {interface} valid_lft 5 preferred_lft 5\n");
+            lab::link::ip(&host.namespace, &line).unwrap();
+        };
+        lease(PRIMARY, HA);
+        lease("10.0.0.1/24", INNER);
+        assert_eq!(lapsing(host).len(), 2);
+        pair.second.start().unwrap();
+        wait::until("no address of a backup", LIMIT, || {
+            let mut command = host.namespace.command("ip");
+            let shown = lab::process::output(command.args(["-o", "address"]));
+            let shown = shown.map_err(|error| format!("{error:#}"))?;
+            let left = [PRIMARY, "10.0.0.1/24"].map(|it| shown.contains(&format!(" {it} ")));
+            (left == [false; 2]).then_some(()).ok_or(shown)
+        })
+        .unwrap();
+        pair.ready(1, 2);
     });
 }
