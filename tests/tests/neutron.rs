@@ -29,7 +29,7 @@ const NEEDS: [Need; 4] = [
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// How many transitions each test of many makes, unless the environment says.
-const TRANSITIONS: usize = 50;
+const TRANSITIONS: usize = 30;
 
 /// Runs a test where it can be run.
 fn test(work: impl FnOnce()) {

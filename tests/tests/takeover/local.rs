@@ -90,8 +90,8 @@ fn a_starved_keepalived_follows_when_it_can() {
                 ..fast(host, "mode = \"armed\"")
             });
             let mut outages = Vec::new();
-            for turn in 0..6 {
-                let (primary, backup) = if turn % 2 == 0 { (1, 2) } else { (2, 1) };
+            for turn in 0..4 {
+                let (primary, backup) = roles(turn);
                 pair.ready(primary, backup);
                 let client = pair.client();
                 let starved = pair.daemon(backup).keepalived("r").unwrap();

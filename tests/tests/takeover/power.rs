@@ -47,7 +47,7 @@ fn one_of_version_2_is_over_as_soon() {
             vrrp: "version = 2\n".to_owned(),
             ..fast(host, "mode = \"armed\"")
         });
-        assert!(outages("power, version 2", &pair, 6) < SOON);
+        assert!(outages("power, version 2", &pair, 4) < SOON);
     });
 }
 
@@ -55,6 +55,6 @@ fn one_of_version_2_is_over_as_soon() {
 fn one_of_neutron_is_over_as_soon() {
     alone(|| {
         let pair = Pair::of(|host| fast_path(Declaration::neutron(host), "mode = \"armed\""));
-        assert!(outages("power, neutron", &pair, 6) < SOON);
+        assert!(outages("power, neutron", &pair, 4) < SOON);
     });
 }
