@@ -10,6 +10,7 @@
 //! All traffic is inside namespaces made here, which go with what made them.
 
 use anyhow::{Context, Result, bail};
+use lab::interrupt;
 use lab::require::{Need, require};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use report::Findings;
@@ -39,6 +40,9 @@ mod sight;
 
 /// A virtual router on several hosts.
 mod cluster;
+
+/// Others that want what a router needs.
+mod load;
 
 /// Percentiles.
 mod spread;
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     raise_file_limit()?;
+    interrupt::catch()?;
     if let Some((first, namespaces)) = arguments.split_first()
         && first == scale::WATCH
     {
@@ -125,6 +130,7 @@ fn run() -> Result<ExitCode> {
     let mut all = Vec::new();
     let mut code = ExitCode::SUCCESS;
     for (name, measure) in chosen {
+        interrupt::check()?;
         let findings = measure().unwrap_or_else(Findings::from);
         findings.print();
         if !findings.faults.is_empty() {

@@ -13,6 +13,7 @@ use crate::report;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use lab::folder;
+use lab::interrupt;
 use lab::process::output;
 use serde_json::{Value, json};
 use std::fs;
@@ -133,6 +134,7 @@ fn measure(peers: &[&'static Peer], options: &Options) -> Result<Found> {
     };
     for &peer in peers {
         for fault in pair::FAULTS.into_iter().filter(|_| options.cycles > 0) {
+            interrupt::check()?;
             let pairs = if peer.slow { options.pairs } else { 1 };
             let measured = cycle::repeat(peer, fault, options.cycles, pairs);
             println!("{}", line(&measured));
@@ -148,6 +150,7 @@ fn measure(peers: &[&'static Peer], options: &Options) -> Result<Found> {
             "--routers {routers}: expected 1 to 400"
         );
         for &peer in peers {
+            interrupt::check()?;
             if !crowd::possible(peer, routers) {
                 println!(
                     "{}: {routers} routers: more than one interface can have",

@@ -2,22 +2,21 @@
 //! not, while others want the processors, the memory or the disk.
 //!
 //! KEEPFAST_SECONDS is how long a living primary is watched under each load, ten minutes unless
-//! it says otherwise; KEEPFAST_CUTS how often its power is cut, 20.
+//! it says otherwise; KEEPFAST_CUTS how often its power is cut, 20; KEEPFAST_ONLY a part of the
+//! names of the loads that are put on.
 
 use crate::cluster::{Cluster, Setup, Style};
 use crate::failover::loss::Loss;
 use crate::failover::steps::{Steps, attempts};
+use crate::load::{First, LOADS, Load};
 use crate::report::{Cell, Findings, Table, Target};
 use crate::spread::Spread;
-use crate::starve::load::{LOADS, Load};
 use anyhow::{Context, Result};
 use lab::clock::monotonic_ns;
+use lab::interrupt;
 use std::env;
 use std::thread;
 use std::time::Duration;
-
-/// What others want.
-mod load;
 
 /// What was seen under one load.
 struct Seen {
@@ -35,9 +34,11 @@ struct Seen {
 pub(crate) fn measure() -> Result<Findings> {
     let span = Duration::from_secs(number("KEEPFAST_SECONDS", 600)?);
     let cuts = number("KEEPFAST_CUTS", 20)?;
+    let only = env::var("KEEPFAST_ONLY").unwrap_or_default();
     let mut seen = Vec::new();
     let mut faults = Vec::new();
-    for load in LOADS {
+    for load in LOADS.into_iter().filter(|it| it.name().contains(&only)) {
+        interrupt::check()?;
         println!("{}: {} s and {cuts} cuts", load.name(), span.as_secs());
         match watch(load, span, cuts) {
             Ok(it) => seen.push(it),
@@ -98,7 +99,7 @@ fn watch(load: Load, span: Duration, cuts: u64) -> Result<Seen> {
     let mut seen = {
         let _load = load.put()?;
         let since_ns = monotonic_ns()?;
-        thread::sleep(span);
+        interrupt::pause(span)?;
         let mut events = cluster.events(0, since_ns)?;
         events.extend(cluster.events(1, since_ns)?);
         Seen {
@@ -111,13 +112,14 @@ fn watch(load: Load, span: Duration, cuts: u64) -> Result<Seen> {
         }
     };
     for _ in 0..cuts {
+        interrupt::check()?;
         let primary = cluster.settle()?;
         let (lost_ns, successor) = {
             let _load = load.put()?;
             // What it brings about first is not what is measured.
             thread::sleep(Duration::from_millis(500));
             // Above all loads: the loss is to happen when it is said to.
-            let _first = load::First::take()?;
+            let _first = First::take()?;
             let lost_ns = monotonic_ns()?;
             Loss::Power.strike(&cluster, primary, true)?;
             (lost_ns, cluster.wait_successor(primary)?)

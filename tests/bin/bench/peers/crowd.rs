@@ -7,6 +7,7 @@ use crate::peers::peer::{Kind, Peer};
 use crate::spread::Spread;
 use anyhow::{Context, Result};
 use lab::clock::monotonic_ns;
+use lab::interrupt;
 use lab::prober::Prober;
 use nix::unistd::Pid;
 use std::fs;
@@ -107,7 +108,7 @@ fn watch(pair: &Pair, span: Duration) -> Result<[Held; 2]> {
         *sum = processor_time(pids)?;
     }
     let begin = Instant::now();
-    thread::sleep(span);
+    interrupt::pause(span)?;
     for (sum, pids) in after.iter_mut().zip(&hosts) {
         *sum = processor_time(pids)?;
     }

@@ -5,6 +5,7 @@ use crate::peers::peer::Peer;
 use crate::spread::Spread;
 use anyhow::{Context, Error, Result};
 use lab::clock::monotonic_ns;
+use lab::interrupt;
 use lab::prober::Prober;
 use std::sync::Mutex;
 use std::thread;
@@ -92,6 +93,7 @@ fn one_pair(
 ) -> Result<()> {
     let mut pair = Pair::start(peer, 1)?;
     for number in numbers {
+        interrupt::check()?;
         let sample = one(&mut pair, peer, fault, number)
             .with_context(|| format!("{}, {}, number {number}", peer.name, fault.name()))?;
         each(sample);

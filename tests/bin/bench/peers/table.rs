@@ -50,6 +50,7 @@ impl Found {
             let counts: Vec<_> = calm.map(|it| it.changes.to_string()).collect();
             writeln!(text, " {} |", or_dash(&counts.join(" / ")))?;
         }
+        text += &self.loads();
         text += "\n| all processes of a backup: CPU %, memory MB; power cut, median / worst ms |";
         let mut sizes: Vec<_> = self.crowds.iter().map(|it| it.routers).collect();
         sizes.sort_unstable();
@@ -72,6 +73,20 @@ impl Found {
             text.push('\n');
         }
         Ok(text)
+    }
+
+    /// Under which loads failovers were counted, in the order of the column.
+    fn loads(&self) -> String {
+        let Some(first) = self.calm.first() else {
+            return String::new();
+        };
+        let of_one = self.calm.iter().filter(|it| it.peer.key == first.peer.key);
+        let names: Vec<_> = of_one.map(|it| it.load).collect();
+        let seconds = first.seconds;
+        format!(
+            "\nFalse failovers: in {seconds:.0} s of each of {}, all side by side.\n",
+            names.join(" / ")
+        )
     }
 }
 
@@ -181,6 +196,9 @@ mod tests {
             text.contains("(tests/bin/bench/peers/keepalived-bfd.conf) | - | - | - | - | - |\n")
         );
         assert!(text.contains("| keepalived, v3, 1 s | 1.50, 9; 20.0 / 3000 |\n"));
+        assert!(
+            text.contains("\nFalse failovers: in 60 s of each of nothing, all side by side.\n")
+        );
     }
 
     #[test]
