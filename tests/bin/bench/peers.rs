@@ -36,6 +36,9 @@ mod cycle;
 /// All that was found, as tables.
 mod findings;
 
+/// Networks of each router's own.
+mod own;
+
 /// Two hosts.
 mod pair;
 

@@ -1,5 +1,6 @@
 //! Two hosts with the same routers, looked after by one of those that are compared, and a client.
 
+use crate::peers::own::Own;
 use crate::peers::peer::{Kind, Peer};
 use crate::peers::side::{self, Side};
 use anyhow::{Context, Result};
@@ -63,6 +64,8 @@ pub(crate) struct Pair {
     // Before the network that they are in.
     sides: Vec<Side>,
     further: Vec<Port>,
+    /// Where each router has networks of its own.
+    own: Option<Own>,
     peer: &'static Peer,
     pub(crate) topology: Topology,
     _second: Option<Segment>,
@@ -84,11 +87,15 @@ impl Pair {
         let mut pair = Self {
             sides: Vec::new(),
             further: Vec::new(),
+            own: None,
             peer,
             topology,
             _second: None,
         };
-        if count > EACH_LINK {
+        if peer.kind == Kind::Keepfast && count > 1 {
+            // A keepalived for each router is for routers in namespaces of their own.
+            pair.own = Some(Own::new(&pair.topology.client, count)?);
+        } else if count > EACH_LINK {
             let second = Segment::new("ha2")?;
             let plugs: Vec<Plug<'_>> = pair
                 .topology
@@ -103,8 +110,9 @@ impl Pair {
             pair.further = second.attach_all(&plugs)?;
             pair._second = Some(second);
         }
-        for host in &pair.topology.hosts {
-            let side = side::start(peer, host, count)?;
+        for (number, host) in pair.topology.hosts.iter().enumerate() {
+            let own = pair.own.as_ref().map(|it| it.places(number)).transpose()?;
+            let side = side::start(peer, host, own, count)?;
             pair.sides.push(side);
             // The first becomes the primary before there is another.
             let word = if pair.sides.len() == 1 {
@@ -112,7 +120,6 @@ impl Pair {
             } else {
                 "backup"
             };
-            let number = pair.sides.len() - 1;
             wait::until(&format!("all {word} at the start"), START, || {
                 match pair.in_state(number, word) {
                     Ok(there) if there >= count => Ok(()),
@@ -213,13 +220,20 @@ impl Pair {
     /// Shuts all ports of a host, the client's first: what a client is without counts from no
     /// later than the moment from which another host could know.
     fn shut(&self, number: usize) -> Result<()> {
-        let host = self.host(number)?;
-        let further = self.further.get(number).into_iter();
-        let ports = [&host.inner, &host.ha, &host.outer]
-            .into_iter()
-            .chain(further);
+        let ports = match &self.own {
+            Some(own) => own.ports(number)?,
+            None => {
+                let host = self.host(number)?;
+                let further = self.further.get(number).into_iter();
+                [&host.inner, &host.ha, &host.outer]
+                    .into_iter()
+                    .chain(further)
+                    .cloned()
+                    .collect()
+            }
+        };
         // All at once first: to prepare one takes longer than to shut it.
-        let gates: Vec<Gate> = ports.map(Port::gate).collect::<Result<_>>()?;
+        let gates: Vec<Gate> = ports.iter().map(Port::gate).collect::<Result<_>>()?;
         gates.iter().try_for_each(Gate::shut)
     }
 

@@ -1,11 +1,13 @@
 //! What looks after the routers of one host, with its configuration.
 
 use crate::peers::alone::Alone;
+use crate::peers::own::Place;
 use crate::peers::pair::{EACH_LINK, SECOND, address};
 use crate::peers::peer::{Kind, Peer};
 use anyhow::{Context, Result};
 use lab::daemon::Daemon;
 use lab::link;
+use lab::netns::Namespace;
 use lab::router::{HA, Host, INNER};
 use std::fmt::Write;
 use std::fs;
@@ -16,10 +18,21 @@ pub(crate) enum Side {
     Keepfast(Daemon),
 }
 
-/// Starts `count` routers of a peer on a host.
-pub(crate) fn start(peer: &'static Peer, host: &Host, count: usize) -> Result<Side> {
+/// Starts `count` routers of a peer on a host: in its namespace, or each in its own.
+pub(crate) fn start(
+    peer: &'static Peer,
+    host: &Host,
+    own: Option<&[Place]>,
+    count: usize,
+) -> Result<Side> {
     let namespace = &host.namespace;
-    let fill = |number: usize, text: &str| filled(host, number, text);
+    let fill = |number: usize, text: &str| match own.and_then(|it| it.get(number)) {
+        Some(place) => filled(host, &place.namespace, [0, number], text),
+        None => {
+            let link = number / EACH_LINK;
+            filled(host, namespace, [link, number], text)
+        }
+    };
     match peer.kind {
         Kind::Keepfast => {
             let daemon = Daemon::prepare(&format!("host{}", host.number))?;
@@ -53,15 +66,14 @@ pub(crate) fn start(peer: &'static Peer, host: &Host, count: usize) -> Result<Si
     }
 }
 
-/// A text with what is different for a router and a host.
-fn filled(host: &Host, number: usize, text: &str) -> String {
-    let link = number / EACH_LINK;
+/// A text with what is different for a host and a router, which is in this namespace.
+fn filled(host: &Host, namespace: &Namespace, [link, number]: [usize; 2], text: &str) -> String {
     let other = 3 - host.number;
     let address = address(number);
     [
         ("@id@", format!("r{}", number + 1)),
         ("@number@", (number + 1).to_string()),
-        ("@namespace@", host.namespace.name().to_owned()),
+        ("@namespace@", namespace.name().to_owned()),
         ("@link@", if link == 0 { HA } else { SECOND }.to_owned()),
         ("@inside@", INNER.to_owned()),
         ("@vrid@", (number % EACH_LINK + 1).to_string()),
