@@ -10,10 +10,10 @@ use lab::router::{Declaration, HA, INNER};
 use lab::segment::{Plug, Port, Segment};
 use lab::wait;
 use nix::ifaddrs::getifaddrs;
-use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use crate::disk::Disk;
@@ -114,8 +114,20 @@ impl Cluster {
         self.nodes.get_mut(node).context("no such node")
     }
 
-    /// What is open in each agent now is what it needs: more is a leak.
+    /// What is open in each agent when each backup has its session is what it needs: more is a
+    /// leak.
     pub(crate) fn count_descriptors(&mut self) -> Result<()> {
+        for node in &self.nodes {
+            for vrid in self.vrids() {
+                wait::until("a session of each backup", SETTLING, || {
+                    let shown = node.daemon.show(&id(vrid));
+                    let shown = shown.map_err(|error| format!("{error:#}"))?;
+                    let ready =
+                        shown["state"] == "primary" || shown["fast_path"]["session"] == "up";
+                    ready.then_some(()).ok_or_else(|| shown.to_string())
+                })?;
+            }
+        }
         for node in &mut self.nodes {
             node.descriptors = descriptors(node.daemon.pid()?)?;
         }
@@ -199,7 +211,8 @@ impl Cluster {
                     primaries.push(number);
                 }
                 let pids = node.daemon.keepalived(&id(vrid));
-                let lives = pids.is_ok_and(|pids| pids.iter().all(|pid| kill(*pid, None).is_ok()));
+                let place = node.place(vrid)?;
+                let lives = pids.is_ok_and(|pids| pids.iter().all(|pid| place.has(*pid)));
                 if !lives {
                     wrong.push(format!("router {vrid} node {number}: no keepalived"));
                 }
@@ -334,6 +347,13 @@ impl Drop for Node {
 }
 
 impl Place {
+    /// Whether a process lives in this namespace: one that was deleted keeps its processes.
+    fn has(&self, pid: Pid) -> bool {
+        let own = fs::metadata(self.namespace.path());
+        let its = fs::metadata(format!("/proc/{pid}/ns/net"));
+        matches!((own, its), (Ok(own), Ok(its)) if own.ino() == its.ino())
+    }
+
     /// Whether it has the primary address, and the clients'.
     pub(crate) fn holds(&self, vrid: u8) -> Result<[bool; 2]> {
         let there: Vec<Ipv4Addr> = self.namespace.run(|| {
