@@ -1,5 +1,6 @@
 //! What goes into a router's engine and what comes out of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -96,6 +97,9 @@ pub enum Input {
         missing: Vec<String>,
         /// Tracked, there, and down.
         down: Vec<String>,
+        /// The indexes of those that are tracked and there: an interface that was deleted and
+        /// made anew has another one.
+        indexes: BTreeMap<String, u32>,
     },
     /// An address of the namespace appeared or went.
     Address {

@@ -44,6 +44,8 @@ pub struct Engine {
     /// Interfaces that are not there, or down; what the router waits for.
     missing: Vec<String>,
     down: Vec<String>,
+    /// The indexes of the tracked interfaces when all of them were there last.
+    indexes: BTreeMap<String, u32>,
     /// The declared addresses that are there.
     present: BTreeSet<Place>,
     second_round: SecondRound,
@@ -97,6 +99,7 @@ impl Engine {
             sequence: 0,
             missing: Vec::new(),
             down: Vec::new(),
+            indexes: BTreeMap::new(),
             present: BTreeSet::new(),
             second_round: SecondRound::default(),
             programs: BTreeMap::new(),
@@ -245,9 +248,16 @@ impl Engine {
                 }
                 "the router is being deleted".to_owned()
             }
-            Input::Interfaces { missing, down } => {
+            Input::Interfaces {
+                missing,
+                down,
+                indexes,
+            } => {
                 self.missing = missing;
                 self.down = down;
+                if self.missing.is_empty() && self.down.is_empty() {
+                    self.recognise(indexes, actions);
+                }
                 let first = self.missing.first().or(self.down.first());
                 self.facts.interfaces = match first {
                     None => Carrier::Up,
@@ -342,6 +352,21 @@ impl Engine {
                 self.deletion = Deletion::Done;
                 String::new()
             }
+        }
+    }
+
+    /// Without preemption keepalived 2.2 never becomes master again when its interface was deleted
+    /// and made anew; one that reads its configuration again does.
+    fn recognise(&mut self, indexes: BTreeMap<String, u32>, actions: &mut Vec<Action>) {
+        let before = std::mem::replace(&mut self.indexes, indexes);
+        let anew = self.indexes.iter().find_map(|(name, index)| {
+            let other = before.get(name).is_some_and(|before| before != index);
+            other.then_some(name)
+        });
+        if let (Some(name), Some(throttle)) = (anew, &mut self.throttle) {
+            throttle.again();
+            let detail = format!("{name}: keepalived reads its configuration again");
+            actions.push(event("interface_made_anew", detail));
         }
     }
 

@@ -1,7 +1,8 @@
 //! When keepalived is made to read its configuration again.
 //!
 //! Each reload costs the master two adverts and has made older keepaliveds flap.
-//! So: never for a configuration that it has already; at most one in
+//! So: never for a configuration that it has already, unless an interface is another one by
+//! now; at most one in
 //! [`Throttle::interval_ns`]; and in a burst of changes the last one wins.
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct Throttle {
     not_before: Nanos,
     under_way: Option<Arc<str>>,
     refused: Option<(Arc<str>, Nanos)>,
+    /// What is loaded is to be loaded again.
+    again: bool,
 }
 
 impl Throttle {
@@ -36,7 +39,13 @@ impl Throttle {
             not_before: 0,
             under_way: None,
             refused: None,
+            again: false,
         }
+    }
+
+    /// What keepalived knows by its configuration is another thing now: it is to read it again.
+    pub fn again(&mut self) {
+        self.again = true;
     }
 
     /// Another configuration shall be loaded.
@@ -55,6 +64,7 @@ impl Throttle {
     /// outcome of a reload is.
     pub fn start(&mut self) -> Arc<str> {
         self.under_way = Some(Arc::clone(&self.wanted));
+        self.again = false;
         Arc::clone(&self.wanted)
     }
 
@@ -71,13 +81,14 @@ impl Throttle {
             return None;
         }
         self.under_way = Some(Arc::clone(&self.wanted));
+        self.again = false;
         self.under_way.clone()
     }
 
     /// When [`Self::next`] has one to load; `None`: never, as things are.
     #[must_use]
     pub fn deadline(&self) -> Option<Nanos> {
-        if self.under_way.is_some() || self.loaded.as_ref() == Some(&self.wanted) {
+        if self.under_way.is_some() || !self.is_pending() {
             return None;
         }
         match &self.refused {
@@ -105,7 +116,7 @@ impl Throttle {
     /// Whether what shall be loaded is not.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.loaded.as_ref() != Some(&self.wanted)
+        self.again || self.loaded.as_ref() != Some(&self.wanted)
     }
 }
 
@@ -188,6 +199,26 @@ mod tests {
         throttle.done(true, 9 * SECOND);
         assert_eq!(throttle.next(12 * SECOND - 1), None);
         assert_eq!(throttle.next(12 * SECOND), Some(text("b")));
+    }
+
+    #[test]
+    fn what_is_to_be_read_again_is_read_once() {
+        let mut throttle = loaded();
+        throttle.again();
+        assert_eq!(throttle.next(SECOND), None);
+        assert_eq!(throttle.next(3 * SECOND), Some(text("a")));
+        // Something is another one while it reads.
+        throttle.again();
+        throttle.done(true, 3 * SECOND);
+        assert_eq!(throttle.next(6 * SECOND), Some(text("a")));
+        throttle.done(true, 6 * SECOND);
+        assert_eq!(throttle.deadline(), None);
+        // A start reads it too.
+        throttle.again();
+        throttle.ended();
+        assert_eq!(throttle.start(), text("a"));
+        throttle.done(true, 20 * SECOND);
+        assert_eq!(throttle.deadline(), None);
     }
 
     #[test]

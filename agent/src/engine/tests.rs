@@ -171,6 +171,7 @@ fn interfaces(missing: &[&str], down: &[&str]) -> Input {
     Input::Interfaces {
         missing: owned(missing),
         down: owned(down),
+        indexes: BTreeMap::new(),
     }
 }
 
@@ -251,6 +252,41 @@ fn an_adopted_keepalived_with_another_configuration_is_reloaded_once() {
     story.does_only(Input::Reloaded(Ok(())), &["reloaded"]);
     story.now = 60 * SECOND;
     story.does_only(Input::Tick, &[]);
+}
+
+#[test]
+fn of_an_interface_that_was_made_anew_keepalived_reads_once() {
+    let with = |index| Input::Interfaces {
+        missing: Vec::new(),
+        down: Vec::new(),
+        indexes: BTreeMap::from([("ha-1".to_owned(), index)]),
+    };
+    let mut story = Story::backup(Has::default());
+    story.now = 30 * SECOND;
+    story.does_only(with(3), &[]);
+    story.does_only(
+        interfaces(&["interface ha-1"], &[]),
+        &["state backup > fault: interface ha-1 is not there"],
+    );
+    story.does_only(
+        with(4),
+        &[
+            "interface_made_anew ha-1: keepalived reads its configuration again",
+            "state fault > backup: all interfaces are up",
+            "reload a",
+        ],
+    );
+    story.does_only(Input::Reloaded(Ok(())), &["reloaded"]);
+    story.now = 60 * SECOND;
+    story.does_only(with(4), &[]);
+    // It may be quicker than a look.
+    story.does_only(
+        with(5),
+        &[
+            "interface_made_anew ha-1: keepalived reads its configuration again",
+            "reload a",
+        ],
+    );
 }
 
 #[test]

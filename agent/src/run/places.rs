@@ -1,6 +1,6 @@
 //! Where routers are: their namespaces, and what there is and changes in them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use tracing::{error, info, warn};
@@ -85,6 +85,7 @@ impl Daemon {
                 Input::Interfaces {
                     missing: vec![missing],
                     down: Vec::new(),
+                    indexes: BTreeMap::new(),
                 },
             );
             return;
@@ -108,6 +109,8 @@ impl Daemon {
             .filter(|name| site.link(name).is_some_and(|link| !link.up))
             .map(|name| format!("interface {name}"))
             .collect();
+        let index = |name: &&str| Some(((*name).to_owned(), site.link(name)?.index));
+        let indexes = tracked.iter().filter_map(index).collect();
         // Adverts first: what else is watched is of use to the fast path alone.
         let others = member
             .plan()
@@ -124,7 +127,14 @@ impl Daemon {
                 self.unattached.push_back(entry);
             }
         }
-        self.input(id, Input::Interfaces { missing, down });
+        self.input(
+            id,
+            Input::Interfaces {
+                missing,
+                down,
+                indexes,
+            },
+        );
         self.guard(id);
     }
 

@@ -1,6 +1,7 @@
 //! The agent's daemon on a host: keepfast's own engine for one managed router, told what
 //! the daemon would be told, a moment after it is so.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use keepfast::engine::{
@@ -368,5 +369,6 @@ fn interfaces(up: bool) -> Input {
     Input::Interfaces {
         missing: Vec::new(),
         down,
+        indexes: BTreeMap::new(),
     }
 }

@@ -4,9 +4,10 @@ use crate::{LIMIT, PRIMARY, Pair, alone, at_ns, becomes, ms, wait_gone};
 use lab::capture::{Capture, Recording, VRRP};
 use lab::listener::{Listener, NeutronAgent};
 use lab::prober::Prober;
-use lab::router::Declaration;
+use lab::router::{Declaration, HA};
 use lab::segment::BRIDGE;
 use lab::wait;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -177,5 +178,33 @@ fn a12_two_primaries_after_a_partition_are_told_and_one_gives_way() {
         assert_eq!(suspected.len(), 1, "{suspected:?}");
         assert!(at_ns(&suspected[0]) <= at_ns(&demoted), "{suspected:?}");
         assert_eq!(second.state_file("r").unwrap(), "primary");
+    });
+}
+
+/// A driver that is loaded anew, or a port that is plugged anew, makes another interface of the
+/// same name.
+#[test]
+fn a_backup_whose_interface_was_made_anew_follows_still() {
+    alone(|| {
+        let pair = Pair::start(|host, _| Declaration::plain(host));
+        let [first, second] = &pair.topology.hosts[..] else {
+            unreachable!()
+        };
+        lab::link::ip(
+            second.ha.switch(),
+            &format!("link del {}\n", second.ha.interface()),
+        )
+        .unwrap();
+        let told = |what: &str, is: &dyn Fn(&Value) -> bool| {
+            let daemon = &pair.daemons[1];
+            daemon.wait_event("r", 0, what, LIMIT, is).unwrap();
+        };
+        let _port = pair.topology.ha.attach(&second.namespace, HA, &[]).unwrap();
+        told("the other interface", &|it| {
+            it["event"] == "interface_made_anew"
+        });
+        told("a reload", &|it| it["event"] == "reloaded");
+        first.cut().unwrap();
+        pair.daemons[1].wait_state("r", "primary", LIMIT).unwrap();
     });
 }

@@ -58,7 +58,7 @@ fn nothing_forged_leaves(declare: impl Fn(&Host) -> Declaration, times: usize) {
         pair.ready(primary, backup);
         let (old, host) = (pair.daemon(primary), pair.host(primary));
         let kind = turn / times;
-        let cuts = kind % 2 == 0;
+        let cuts = kind.is_multiple_of(2);
         match kind {
             1 => old.crash_keepalived("r").unwrap(),
             3 => drop(old.ask(&["failover", "r"]).unwrap()),
