@@ -190,6 +190,8 @@ fn a_backup_whose_interface_was_made_anew_follows_still() {
         let [first, second] = &pair.topology.hosts[..] else {
             unreachable!()
         };
+        // One that loses its interface while it starts ends, and is started again.
+        std::thread::sleep(Duration::from_secs(1));
         lab::link::ip(
             second.ha.switch(),
             &format!("link del {}\n", second.ha.interface()),
