@@ -234,10 +234,10 @@ fn judge(network: Network, events: &[Event], until_ns: u64) -> Result<usize> {
     Ok(transitions.len())
 }
 
-/// Prints how long after the deadlines they were told; whether most were within the tolerance, as
-/// the agent alone, without the kernel's timers, could not. How many more are is the processor's, which
-/// has others to serve: `bench timer` measures it.
-fn punctuality(events: &[Event]) -> bool {
+/// Prints how long after the deadlines they were told; whether 99 of 100 were within the tolerance,
+/// or 90 where the kernel `refused` timers.
+/// The others are the processor's: it has more to do than to serve timers.
+fn punctuality(events: &[Event], refused: bool) -> bool {
     let late = events.iter().filter_map(|event| {
         let late = event.number("/monotonic_ns")? - event.number("/due_ns")?;
         Some(Duration::from_nanos(late))
@@ -250,7 +250,9 @@ fn punctuality(events: &[Event]) -> bool {
         late.len(),
         late.last()
     );
-    within * 2 > late.len()
+    // Where the kernel refuses a timer, the agent says so and keeps the deadline to 50 ms.
+    let least = if refused { 90 } else { 99 };
+    within * 100 >= late.len() * least
 }
 
 #[test]
@@ -310,9 +312,9 @@ fn every_transition_on_the_wire_is_told_once_and_no_other() {
         }
     }
     println!("{all} transitions in all");
-    let punctual = punctuality(&ended.events);
+    let punctual = punctuality(&ended.events, ended.messages.contains("refused"));
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(punctual, "most deadlines were told late");
+    assert!(punctual, "deadlines were told late");
     assert!(all >= 200, "only {all} transitions");
     before.check().unwrap();
 }
