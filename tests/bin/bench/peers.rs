@@ -133,6 +133,7 @@ fn measure(peers: &[&'static Peer], options: &Options) -> Result<Found> {
     let mut found = Found {
         measured: Vec::new(),
         calm: Vec::new(),
+        calm_error: None,
         crowds: Vec::new(),
     };
     for &peer in peers {
@@ -145,7 +146,8 @@ fn measure(peers: &[&'static Peer], options: &Options) -> Result<Found> {
         }
     }
     if options.minutes > 0.0 {
-        found.calm = calm::watch(peers, Duration::from_secs_f64(options.minutes * 60.0))?;
+        let span = Duration::from_secs_f64(options.minutes * 60.0);
+        found.calm_error = calm::watch(peers, span, &mut found.calm).err();
     }
     for &routers in options.routers.iter().filter(|_| options.seconds > 0) {
         ensure!(

@@ -31,14 +31,13 @@ const LOADS: [Load; 5] = [
     Load::Disk,
 ];
 
-/// Watches all `peers` for `span` under each load.
-pub(crate) fn watch(peers: &[&'static Peer], span: Duration) -> Result<Vec<Calm>> {
+/// Watches all `peers` for `span` under each load, and puts what was seen at the end of `all`.
+pub(crate) fn watch(peers: &[&'static Peer], span: Duration, all: &mut Vec<Calm>) -> Result<()> {
     let mut pairs = Vec::new();
     for &peer in peers {
         let pair = Pair::start(peer, 1).with_context(|| peer.name)?;
         pairs.push((peer, pair));
     }
-    let mut all = Vec::new();
     for load in LOADS {
         for (peer, pair) in &pairs {
             pair.settle()
@@ -67,7 +66,7 @@ pub(crate) fn watch(peers: &[&'static Peer], span: Duration) -> Result<Vec<Calm>
             });
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 fn masters(pairs: &[(&'static Peer, Pair)]) -> Result<Vec<usize>> {

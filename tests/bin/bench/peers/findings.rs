@@ -60,6 +60,8 @@ pub(crate) fn of(found: &Found) -> Findings {
             )
         }));
     }
+    let calm_error = found.calm_error.as_ref();
+    faults.extend(calm_error.map(|error| format!("failovers without a fault: {error:#}")));
     for it in &found.crowds {
         let of = format!("{}, {} routers", it.peer.name, it.routers);
         faults.extend(

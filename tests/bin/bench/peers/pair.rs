@@ -4,6 +4,7 @@ use crate::peers::own::Own;
 use crate::peers::peer::{Kind, Peer};
 use crate::peers::side::{self, Side};
 use anyhow::{Context, Result};
+use lab::daemon::Daemon;
 use lab::gate::Gate;
 use lab::link;
 use lab::router::{Host, Topology};
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 /// Longer than any takeover or return takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(25);
+/// Between two looks at what takes the daemon a while to tell.
+const OFTEN: Duration = Duration::from_millis(100);
 /// How long a host is without its links before it has power again.
 const OFF: Duration = Duration::from_millis(500);
 /// For how long a session has been up when it counts, and a little.
@@ -67,6 +70,7 @@ pub(crate) struct Pair {
     /// Where each router has networks of its own.
     own: Option<Own>,
     peer: &'static Peer,
+    count: usize,
     pub(crate) topology: Topology,
     _second: Option<Segment>,
 }
@@ -89,6 +93,7 @@ impl Pair {
             further: Vec::new(),
             own: None,
             peer,
+            count,
             topology,
             _second: None,
         };
@@ -144,13 +149,13 @@ impl Pair {
         })?;
         match self.sides.get(1 - primary) {
             Some(Side::Keepfast(daemon)) => {
-                wait::until("a session of the fast path", LIMIT, || {
-                    let shown = daemon.show(ID).map_err(|error| format!("{error:#}"))?;
-                    let fast_path = &shown["fast_path"];
-                    match fast_path["session"] == "up" {
-                        true => Ok(()),
-                        false => Err(fast_path.to_string()),
+                wait::until("a session of each router", START, || {
+                    let up = sessions(daemon).map_err(|error| format!("{error:#}"))?;
+                    if up >= self.count {
+                        return Ok(());
                     }
+                    thread::sleep(OFTEN);
+                    Err(format!("{up} of {}", self.count))
                 })?;
                 // A session counts when it has been up for a second.
                 thread::sleep(SESSION);
@@ -309,6 +314,16 @@ impl Pair {
 
 /// The first router, as keepfast calls it.
 const ID: &str = "r1";
+
+/// How many masters' hosts answer.
+fn sessions(daemon: &Daemon) -> Result<usize> {
+    let status = daemon.status()?;
+    let routers = status["routers"].as_array().context("no routers")?;
+    let up = routers
+        .iter()
+        .filter(|it| it["fast_path"]["session"]["phase"] == "up");
+    Ok(up.count())
+}
 
 fn became_primary(event: &Value) -> bool {
     let detail = event["detail"].as_str().unwrap_or_default();

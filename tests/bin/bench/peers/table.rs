@@ -22,6 +22,8 @@ const UNKNOWN_MS: f64 = 200.0;
 pub(crate) struct Found {
     pub(crate) measured: Vec<Measured>,
     pub(crate) calm: Vec<Calm>,
+    /// Why not all loads were put on.
+    pub(crate) calm_error: Option<anyhow::Error>,
     pub(crate) crowds: Vec<Crowd>,
 }
 
@@ -180,6 +182,7 @@ mod tests {
                 seconds: 60.0,
                 changes: 3,
             }],
+            calm_error: None,
             crowds: vec![Crowd {
                 peer: &PEERS[1],
                 routers: 50,
