@@ -1,5 +1,6 @@
 //! The project's tasks: `cargo xtask help` lists them.
 
+mod ahead;
 mod audit;
 mod build_ebpf;
 mod check_ebpf;

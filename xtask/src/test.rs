@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
+use crate::ahead::Ahead;
 use crate::audit::audit;
 use crate::check_ebpf::check_ebpf;
 use crate::kernel::{self, Kernel};
@@ -41,6 +42,11 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// Whether it needs root, Debian's packages and systems.
+    pub(crate) const fn needs_lab(self) -> bool {
+        matches!(self, Self::Integration | Self::Kernels)
+    }
+
     fn run(self, project: &Project, counts: &mut Counts) -> Result<()> {
         match self {
             Self::Lint => lint(project),
@@ -96,14 +102,20 @@ pub(crate) fn test(project: &Project, parts: &[Part]) -> ExitCode {
     };
     let mut counts = Counts::default();
     let mut failures = Vec::new();
-    for part in parts {
-        step(format!("test {part}"));
-        let begun = Instant::now();
-        if let Err(error) = part.run(project, &mut counts) {
-            failures.push(format!("{part} failed: {error:#}"));
+    thread::scope(|scope| {
+        let mut ahead = Ahead::begin(scope, project, parts);
+        for part in parts {
+            step(format!("test {part}"));
+            let begun = Instant::now();
+            if part.needs_lab() {
+                ahead.end();
+            }
+            if let Err(error) = part.run(project, &mut counts) {
+                failures.push(format!("{part} failed: {error:#}"));
+            }
+            step(format!("{part}: {} s", begun.elapsed().as_secs()));
         }
-        step(format!("{part}: {} s", begun.elapsed().as_secs()));
-    }
+    });
     conclude(counts, &failures)
 }
 

@@ -62,6 +62,12 @@ impl fmt::Display for Kernel {
     }
 }
 
+/// Makes what the supported ones boot from.
+pub(crate) fn provide(project: &Project) -> Result<()> {
+    let mut kernels = Kernel::SUPPORTED.into_iter();
+    kernels.try_for_each(|kernel| image::provide(project, kernel).map(drop))
+}
+
 /// Runs the subset on a kernel, or these tests instead: each is a file of `tests/tests`, and may
 /// go on with `::` and a part of the names of its tests.
 pub(crate) fn test(
