@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How many failovers there are in all, unless the variable says otherwise.
-const USUAL: usize = 10;
+const USUAL: usize = 5;
 const VARIABLE: &str = "KEEPFAST_POSTMORTEMS";
 
 /// How far a post-mortem's times may be from those of the capture.
