@@ -106,10 +106,11 @@ fn declare(host: &Host) -> Declaration {
     }
 }
 
-/// Comes and goes until it is stopped, and counts.
+/// Comes and goes until it is stopped, and counts; a test that fails stops it, too, for its thread
+/// has a namespace.
 struct Flapping {
     ends: Arc<AtomicBool>,
-    thread: JoinHandle<usize>,
+    thread: Option<JoinHandle<usize>>,
 }
 
 impl Flapping {
@@ -129,12 +130,23 @@ impl Flapping {
             }
             rounds
         });
-        Self { ends, thread }
+        Self {
+            ends,
+            thread: Some(thread),
+        }
     }
 
-    fn stop(self) -> usize {
+    fn stop(mut self) -> usize {
         self.ends.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Flapping {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        // Of one that panicked, its message is there.
+        drop(self.thread.take().map(JoinHandle::join));
     }
 }
 
