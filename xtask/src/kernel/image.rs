@@ -65,11 +65,15 @@ pub(super) fn provide(project: &Project, kernel: Kernel) -> Result<Image> {
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let unpacked = folder.join("kernel");
     let version = unpack_kernel(kernel, &folder.join("apt"), &unpacked)?;
-    fs::rename(
-        unpacked.join(format!("boot/vmlinuz-{version}")),
-        &image.kernel,
-    )
-    .with_context(|| format!("find the kernel {version}"))?;
+    // Of late it is among its modules.
+    let places = [
+        format!("boot/vmlinuz-{version}"),
+        format!("usr/lib/modules/{version}/vmlinuz"),
+    ]
+    .map(|it| unpacked.join(it));
+    let built = places.iter().find(|it| it.exists());
+    let built = built.with_context(|| format!("find the kernel {version}"))?;
+    fs::rename(built, &image.kernel).with_context(|| format!("move {}", built.display()))?;
     let release = kernel.release();
     step(format!("making a Debian {release} with Linux {version}"));
     let root = folder.join("root");
