@@ -21,7 +21,8 @@ pub(crate) enum Kernel {
     /// Debian 13's, with its keepalived 2.3.
     #[value(name = "6.12")]
     Linux6_12,
-    /// The newest of the archive, in Debian unstable.
+    /// The newest of the archive, with the programs of Debian 13: those of unstable cannot always be
+    /// installed together.
     Newest,
 }
 
@@ -42,8 +43,7 @@ impl Kernel {
     fn release(self) -> &'static str {
         match self {
             Self::Linux6_1 => "bookworm",
-            Self::Linux6_12 => "trixie",
-            Self::Newest => "sid",
+            Self::Linux6_12 | Self::Newest => "trixie",
         }
     }
 
