@@ -1,83 +1,120 @@
 //! Each router in a namespace and on two segments of its own, as Neutron has them: adverts go over
-//! one, the client asks over the other.
+//! one, the client asks over the other. All segments are bridges of one switch, so that a host
+//! loses all of its links in one moment, however many routers it has.
 
 use crate::peers::pair::address;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use lab::link;
 use lab::netns::Namespace;
+use lab::process;
 use lab::router::{HA, INNER};
-use lab::segment::{Plug, Port, Segment};
 use std::fmt::Write;
+use std::fs;
+
+/// What the names of each host's ports begin with, at the switch.
+const HOSTS: [&str; 2] = ["first", "second"];
+/// So many routers are made at once: `ip` takes a while for each.
+const AT_ONCE: usize = 50;
 
 /// The routers of two hosts.
 pub(crate) struct Own {
-    hosts: [Vec<Place>; 2],
-    _segments: Vec<Segment>,
-}
-
-/// Where one router of one host is.
-pub(crate) struct Place {
-    pub(crate) namespace: Namespace,
-    inner: Port,
-    ha: Port,
+    hosts: [Vec<Namespace>; 2],
+    switch: Namespace,
 }
 
 impl Own {
     /// Makes them, and a link of the client's to each.
     pub(crate) fn new(client: &Namespace, count: usize) -> Result<Self> {
+        let switch = Namespace::new("switch")?;
+        // Without IPv6 the bridges never send anything of their own.
+        switch.run(|| {
+            let setting = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+            fs::write(setting, "1").with_context(|| format!("write {setting}"))
+        })?;
         let mut own = Self {
             hosts: [Vec::new(), Vec::new()],
-            _segments: Vec::new(),
+            switch,
         };
-        let mut routes = String::new();
-        for number in 0..count {
-            let [first, second] = ["first", "second"].map(Namespace::new);
-            let namespaces = [first?, second?];
-            let [inner, ha] = ["inner", "ha"].map(Segment::new);
-            let (inner, ha) = (inner?, ha?);
-            let ports =
-                attach(&inner, &namespaces, INNER)?
-                    .into_iter()
-                    .zip(attach(&ha, &namespaces, HA)?);
-            for ((host, namespace), (inner, ha)) in own.hosts.iter_mut().zip(namespaces).zip(ports)
-            {
-                host.push(Place {
-                    namespace,
-                    inner,
-                    ha,
-                });
-            }
-            let leg = format!("c{number}");
-            inner.attach(client, &leg, &[])?;
-            writeln!(routes, "route add {}/32 dev {leg}", address(number))?;
-            own._segments.extend([inner, ha]);
+        let numbers: Vec<usize> = (0..count).collect();
+        for numbers in numbers.chunks(AT_ONCE) {
+            own.add(client, numbers)?;
         }
-        link::ip(client, &routes)?;
         Ok(own)
     }
 
+    fn add(&mut self, client: &Namespace, numbers: &[usize]) -> Result<()> {
+        let mut switch = String::new();
+        let mut legs = String::new();
+        for number in numbers {
+            for bridge in [format!("ha{number}"), format!("in{number}")] {
+                writeln!(
+                    switch,
+                    "link add {bridge} up type bridge stp_state 0 mcast_snooping 0"
+                )?;
+            }
+            for (host, role) in self.hosts.iter_mut().zip(HOSTS) {
+                let namespace = Namespace::new(role)?;
+                for (segment, inside) in [("ha", HA), ("in", INNER)] {
+                    let segment = format!("{segment}{number}");
+                    plug(&mut switch, &segment, role, inside, namespace.name())?;
+                }
+                host.push(namespace);
+            }
+            let leg = format!("c{number}");
+            let segment = format!("in{number}");
+            plug(&mut switch, &segment, "client", &leg, client.name())?;
+            writeln!(
+                legs,
+                "link set {leg} up\nroute add {}/32 dev {leg}",
+                address(*number)
+            )?;
+        }
+        link::ip(&self.switch, &switch)?;
+        link::ip(client, &legs)?;
+        for namespace in self
+            .hosts
+            .iter()
+            .flat_map(|it| it.iter().rev().take(numbers.len()))
+        {
+            link::ip(
+                namespace,
+                &format!("link set {HA} up\nlink set {INNER} up\n"),
+            )?;
+        }
+        Ok(())
+    }
+
     /// A host's, the n-th of which is the n-th router's.
-    pub(crate) fn places(&self, host: usize) -> Result<&[Place]> {
+    pub(crate) fn places(&self, host: usize) -> Result<&[Namespace]> {
         Ok(self.hosts.get(host).context("find a host")?)
     }
 
-    /// All ports of a host, router by router, the client's first: to shut hundreds takes a while,
-    /// in which no client is to wait for the port of the adverts.
-    pub(crate) fn ports(&self, host: usize) -> Result<Vec<Port>> {
-        let places = self.places(host)?.iter();
-        Ok(places.flat_map(|it| [&it.inner, &it.ha]).cloned().collect())
+    /// From one moment on nothing passes to a host or from it; no end has lost its carrier.
+    pub(crate) fn cut(&self, host: usize) -> Result<()> {
+        let role = HOSTS.get(host).context("find a host")?;
+        let rules = format!(
+            "table bridge power {{\n chain cut {{\n type filter hook forward priority 0\n \
+             iifname \"{role}-*\" drop\n oifname \"{role}-*\" drop\n }}\n}}\n"
+        );
+        let mut command = self.switch.command("nft");
+        process::output_with_input(command.args(["-f", "-"]), &rules)
+            .context("cut the power of a host")?;
+        Ok(())
     }
 }
 
-/// Plugs both hosts in.
-fn attach(segment: &Segment, namespaces: &[Namespace; 2], interface: &str) -> Result<[Port; 2]> {
-    let plugs = namespaces.each_ref().map(|namespace| Plug {
-        namespace,
-        interface,
-        addresses: &[],
-    });
-    segment
-        .attach_all(&plugs)?
-        .try_into()
-        .map_err(|ports: Vec<Port>| anyhow!("two plugs gave {} ports", ports.len()))
+/// A line of `ip` for a port of a segment, and its other end.
+fn plug(
+    lines: &mut String,
+    segment: &str,
+    role: &str,
+    inside: &str,
+    namespace: &str,
+) -> Result<()> {
+    writeln!(
+        lines,
+        "link add {role}-{segment} up master {segment} type veth \
+         peer name {inside} netns {namespace}"
+    )?;
+    Ok(())
 }

@@ -225,20 +225,15 @@ impl Pair {
     /// Shuts all ports of a host, the client's first: what a client is without counts from no
     /// later than the moment from which another host could know.
     fn shut(&self, number: usize) -> Result<()> {
-        let ports = match &self.own {
-            Some(own) => own.ports(number)?,
-            None => {
-                let host = self.host(number)?;
-                let further = self.further.get(number).into_iter();
-                [&host.inner, &host.ha, &host.outer]
-                    .into_iter()
-                    .chain(further)
-                    .cloned()
-                    .collect()
-            }
-        };
+        if let Some(own) = &self.own {
+            return own.cut(number);
+        }
+        let host = self.host(number)?;
+        let further = self.further.get(number).into_iter();
+        let ports = [&host.inner, &host.ha, &host.outer].into_iter();
         // All at once first: to prepare one takes longer than to shut it.
-        let gates: Vec<Gate> = ports.iter().map(Port::gate).collect::<Result<_>>()?;
+        let gates = ports.chain(further).map(Port::gate);
+        let gates: Vec<Gate> = gates.collect::<Result<_>>()?;
         gates.iter().try_for_each(Gate::shut)
     }
 

@@ -1,7 +1,6 @@
 //! What looks after the routers of one host, with its configuration.
 
 use crate::peers::alone::Alone;
-use crate::peers::own::Place;
 use crate::peers::pair::{EACH_LINK, SECOND, address};
 use crate::peers::peer::{Kind, Peer};
 use anyhow::{Context, Result};
@@ -22,12 +21,12 @@ pub(crate) enum Side {
 pub(crate) fn start(
     peer: &'static Peer,
     host: &Host,
-    own: Option<&[Place]>,
+    own: Option<&[Namespace]>,
     count: usize,
 ) -> Result<Side> {
     let namespace = &host.namespace;
     let fill = |number: usize, text: &str| match own.and_then(|it| it.get(number)) {
-        Some(place) => filled(host, &place.namespace, [0, number], text),
+        Some(place) => filled(host, place, [0, number], text),
         None => {
             let link = number / EACH_LINK;
             filled(host, namespace, [link, number], text)
