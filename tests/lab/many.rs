@@ -139,7 +139,18 @@ impl Many {
     /// # Errors
     /// When a port is gone.
     pub fn cut(&self) -> Result<()> {
-        cut(&self.ports)
+        self.cut_rest(&[])
+    }
+
+    /// Cuts the primary's power, which has been cut off from these segments before.
+    ///
+    /// # Errors
+    /// When a port is gone.
+    pub fn cut_rest(&self, without: &[usize]) -> Result<()> {
+        let ports = self.ports.iter().enumerate();
+        let rest = ports.filter(|(number, _)| !without.contains(number));
+        let rest: Vec<_> = rest.map(|(_, port)| port.clone()).collect();
+        cut(&rest)
     }
 
     /// Cuts the primary off from the n-th segment alone.

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(15);
 const ROUTERS: u8 = 5;
 const BY_HOST: &str = "\n[fast_path]\nmode = \"armed\"\nliveness = \"host\"\n";
+/// More than can all be probed every millisecond.
+const MORE: u8 = 30;
+const BY_INTERFACE: &str = "\n[fast_path]\nmode = \"armed\"\n";
 
 fn ready() -> bool {
     require(&[Need::Root, Need::Tool("keepalived")])
@@ -68,22 +71,44 @@ fn ensure_one_at_full_pace(rates: &[f64], leader: usize) -> Result<()> {
     Ok(())
 }
 
-/// When each became primary after `since_ns`.
-fn taken_ms(many: &Many, since_ns: u64) -> Result<Vec<f64>> {
-    let mut taken = Vec::new();
-    for id in &many.ids {
-        let events = many.backup.events(id)?;
+/// When a router became primary after `since_ns` by a takeover, which is told a little later.
+fn taken_ms(many: &Many, id: &str, since_ns: u64) -> Result<f64> {
+    let what = format!("a takeover of {id}");
+    let at = wait::until(&what, LIMIT, || {
+        let events = many.backup.events(id);
+        let events = events.map_err(|error| format!("{error:#}"))?;
         let at = |event: &Value| event["monotonic_ns"].as_u64().filter(|at| *at >= since_ns);
         let found = events
             .iter()
             .find(|event| event["event"] == "took_over" && at(event).is_some());
-        let at = found.and_then(at).with_context(|| {
+        found.and_then(at).ok_or_else(|| {
             let lines: Vec<String> = events.iter().map(Value::to_string).collect();
-            format!("{id} has not taken over: {}", lines.join("\n"))
-        })?;
-        taken.push((at - since_ns) as f64 / 1e6);
+            lines.join("\n")
+        })
+    })?;
+    Ok((at - since_ns) as f64 / 1e6)
+}
+
+/// Fails unless all but those in `without` have been backup for a while, and are.
+fn ensure_calm(many: &Many, without: &[usize]) -> Result<()> {
+    thread::sleep(Duration::from_secs(1));
+    for (number, id) in many.ids.iter().enumerate() {
+        let state = many.backup.state_file(id)?;
+        ensure!(
+            without.contains(&number) || state == "backup",
+            "{id} is {state}, and {without:?} were cut off"
+        );
     }
-    Ok(taken)
+    Ok(())
+}
+
+/// Cuts the link of one router alone, which is to be taken over before keepalived does it.
+fn cut_off(many: &Many, number: usize) -> Result<f64> {
+    let id = many.ids.get(number).context("find a router")?;
+    let since_ns = monotonic_ns()?;
+    many.cut_one(number)?;
+    many.backup.wait_state(id, "primary", LIMIT)?;
+    taken_ms(many, id, since_ns)
 }
 
 #[test]
@@ -98,10 +123,50 @@ fn one_session_speaks_for_all_routers_of_a_host() -> Result<()> {
     let since_ns = monotonic_ns()?;
     many.cut()?;
     many.wait_states(&many.backup, "primary")?;
-    let taken = taken_ms(&many, since_ns)?;
+    let taken = many.ids.iter().map(|id| taken_ms(&many, id, since_ns));
+    let taken: Vec<f64> = taken.collect::<Result<_>>()?;
     println!("taken over after ms: {taken:.1?}");
     let last = taken.into_iter().fold(0.0, f64::max);
     ensure!(last < 500.0, "the last one after {last} ms");
+    Ok(())
+}
+
+#[test]
+fn of_more_sessions_than_can_be_probed_one_is_the_first_to_know() -> Result<()> {
+    if !ready() {
+        return Ok(());
+    }
+    let many = Many::start(MORE, Places::Own, [BY_INTERFACE; 2])?;
+    many.wait_sessions()?;
+    let first = leader(&many, &[])?;
+    let rates = rates(&many)?;
+    println!("probes/s: {rates:.0?}, of which number {first} leads");
+    for (number, rate) in rates.iter().enumerate() {
+        let most = rates[first] / 1.2;
+        ensure!(number == first || *rate < most, "router {number}: {rate}");
+        ensure!(*rate > rates[first] / 3.0, "router {number}: {rate}");
+    }
+
+    let led = (first + 1) % usize::from(MORE);
+    let one_ms = cut_off(&many, led)?;
+    ensure_calm(&many, &[led])?;
+    let first_ms = cut_off(&many, first)?;
+    ensure_calm(&many, &[led, first])?;
+    let second = leader(&many, &[led, first])?;
+    println!(
+        "cut off alone: router {led} taken after {one_ms:.1} ms, the leader after {first_ms:.1} \
+         ms; then {second} led"
+    );
+
+    let since_ns = monotonic_ns()?;
+    many.cut_rest(&[led, first])?;
+    many.wait_states(&many.backup, "primary")?;
+    for (number, id) in many.ids.iter().enumerate() {
+        if number != led && number != first {
+            let after_ms = taken_ms(&many, id, since_ns)?;
+            ensure!(after_ms < 1_000.0, "{id} after {after_ms} ms");
+        }
+    }
     Ok(())
 }
 

@@ -64,6 +64,7 @@ fn session(
         phase: Phase::Down,
         is_of_master: true,
         first_unanswered_ns: 0,
+        own_unanswered_ns: None,
         answer: Answer::NONE,
     };
     let mut answered_ns = 0;
@@ -80,15 +81,22 @@ fn session(
             }
         }
         found.answer = router.answer;
-        let session = if speaker.number == own.number {
-            session
+        let other = if speaker.number == own.number {
+            None
         } else {
             kernel.session(speaker.number)?
         };
-        if let Some(session) = session {
-            found.phase = Phase::of(session.phase);
-            found.first_unanswered_ns = session.first_ns;
-            answered_ns = answered_ns.max(session.answered_ns);
+        let told = match (session, other) {
+            (Some(session), Some(other)) if own.is_mute() || is_worse(&other, &session) => {
+                found.own_unanswered_ns = Some(session.first_ns);
+                answered_ns = answered_ns.max(other.answered_ns);
+                Some(other)
+            }
+            (session, _) => session,
+        };
+        if let Some(told) = told {
+            found.phase = Phase::of(told.phase);
+            found.first_unanswered_ns = told.first_ns;
         }
     }
     // Where probes say nothing, the master's keepalived itself may.
@@ -100,10 +108,20 @@ fn session(
             phase: Phase::Silent,
             is_of_master: true,
             first_unanswered_ns: questions.first_ns(),
+            own_unanswered_ns: None,
             answer: Answer::NONE,
         };
     }
     Ok((found, answered_ns))
+}
+
+/// Whether a session that speaks for another one tells of a silence that the other one has not
+/// noticed itself yet.
+fn is_worse(other: &session::Session, own: &session::Session) -> bool {
+    let silent = |it: &session::Session| it.phase == session::PHASE_SILENT;
+    let suspect = |it: &session::Session| it.phase == session::PHASE_SUSPECT;
+    let up = own.phase == session::PHASE_UP;
+    (silent(other) && (up || suspect(own))) || (suspect(other) && up)
 }
 
 /// How long the programs of a peer that said that they go may take to come back.

@@ -105,7 +105,12 @@ impl Guarded {
 
     /// Whether it is looked for adverts of the one whose place was taken.
     pub(super) fn looks(&self) -> bool {
-        self.deposed.is_some() && matches!(self.takeover.as_str(), "taking over" | "holding")
+        self.deposed.is_some() && self.has_decided()
+    }
+
+    /// Whether it takes over, or has just done so.
+    pub(super) fn has_decided(&self) -> bool {
+        matches!(self.takeover.as_str(), "taking over" | "holding")
     }
 
     /// Whether this host can reach a gateway, as far as that is asked. One in doubt does

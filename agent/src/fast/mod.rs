@@ -43,7 +43,7 @@ mod status;
 mod thread;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
@@ -59,7 +59,7 @@ use crate::metrics::SharedDistribution;
 use clock::Bell;
 pub use order::{Facts, Gateway, Guard, Order, Told};
 use standing::Standing;
-use thread::Thread;
+use thread::{Signs, Thread};
 
 /// How the guarded routers were when the thread last said so.
 pub type Report = Arc<Mutex<BTreeMap<RouterId, Value>>>;
@@ -70,7 +70,7 @@ pub struct FastPath {
     orders: mpsc::Sender<Order>,
     bell: Arc<Bell>,
     report: Report,
-    turns: Arc<AtomicU64>,
+    signs: Arc<Signs>,
     told: UnboundedReceiver<Told>,
     lateness: Arc<SharedDistribution>,
     fallbacks: Arc<Mutex<Vec<String>>>,
@@ -93,7 +93,7 @@ impl FastPath {
         let (tell, told) = unbounded_channel();
         let bell = Arc::new(Bell::new()?);
         let report = Report::default();
-        let turns = Arc::<AtomicU64>::default();
+        let signs = Arc::<Signs>::default();
         let mut thread = Thread::new(
             kernel,
             thread::Marks { mark, ghost },
@@ -101,7 +101,7 @@ impl FastPath {
             Arc::clone(&bell),
             tell,
             Arc::clone(&report),
-            Arc::clone(&turns),
+            Arc::clone(&signs),
         )?;
         let lateness = Arc::clone(&thread.lateness.shared);
         let fallbacks = Arc::default();
@@ -120,7 +120,7 @@ impl FastPath {
             orders,
             bell,
             report,
-            turns,
+            signs,
             told,
             lateness,
             fallbacks,
@@ -164,7 +164,14 @@ impl FastPath {
     /// How many turns the thread has made, at least one a second unless it hangs.
     #[must_use]
     pub fn turns(&self) -> u64 {
-        self.turns.load(Ordering::Relaxed)
+        self.signs.turns.load(Ordering::Relaxed)
+    }
+
+    /// Whether it takes over many routers right now. Each takeover takes the kernel's lock on the
+    /// network configuration, which who does not hurry leaves alone.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.signs.is_pressed.load(Ordering::Relaxed)
     }
 
     /// Ends it for an agent that goes on in its place: sessions stay in the kernel's maps.

@@ -12,6 +12,7 @@ use crate::engine::Nanos;
 use super::leaders::Voice;
 use super::multiplier::Multiplier;
 use super::probe::{ProbeFrame, Question};
+use super::schedule::Turn;
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -71,6 +72,8 @@ pub(super) struct Peer {
     pub(super) judged: Option<Judgement>,
     /// The one that speaks for it.
     pub(super) leader: Option<PeerKey>,
+    /// It speaks for others.
+    pub(super) leads: bool,
     /// How often it is probed while that one does not answer.
     pub(super) alarm_ns: Option<Nanos>,
     /// How it was when last looked at, where it may share.
@@ -94,6 +97,7 @@ impl Peer {
             since_ns: now,
             judged: None,
             leader: None,
+            leads: false,
             alarm_ns: None,
             seen: None,
         }
@@ -113,6 +117,17 @@ impl Peer {
         self.leader.is_some()
     }
 
+    /// Whether only another one does: it is asked so seldom itself that its silence means
+    /// nothing.
+    pub(super) fn is_mute(&self) -> bool {
+        self.is_led() && self.wish.sharing == Sharing::Host
+    }
+
+    /// When it is probed that others are due, too.
+    pub(super) const fn turn(&self) -> Turn {
+        if self.leads { Turn::First } else { Turn::Usual }
+    }
+
     /// What is wanted between two probes, if it were not for the budget.
     pub(super) fn wanted_pace(&self) -> Nanos {
         self.pace_of(self.wish.interval_ns)
@@ -126,7 +141,7 @@ impl Peer {
     fn pace_of(&self, interval_ns: Nanos) -> Nanos {
         if !self.urgent.is_empty() {
             interval_ns
-        } else if self.leader.is_some() {
+        } else if self.is_mute() {
             self.alarm_ns.unwrap_or(LED_NS)
         } else if self.brisk {
             interval_ns
@@ -170,8 +185,8 @@ impl Peer {
         true
     }
 
-    /// Takes down how it is.
-    pub(super) fn note(&mut self, session: &Session) {
+    /// Takes down how it is. `all_share`: with so many sessions even those that need not.
+    pub(super) fn note(&mut self, session: &Session, all_share: bool) {
         let voice = match session.phase {
             PHASE_UP => Some(Voice::Up {
                 answered_ns: session.answered_ns,
@@ -183,7 +198,7 @@ impl Peer {
             _ => None,
         };
         let host = session.stamps.host;
-        let shares = self.wish.sharing == Sharing::Host && host != 0;
+        let shares = (all_share || self.wish.sharing == Sharing::Host) && host != 0;
         self.seen = voice.filter(|_| shares).map(|voice| (host, voice));
     }
 }
@@ -287,6 +302,8 @@ mod tests {
         assert_eq!((peer.wanted_pace(), peer.pace()), (LED_NS, LED_NS));
         peer.alarm_ns = Some(5 * MS);
         assert_eq!(peer.pace(), 5 * MS, "its leader does not answer");
+        peer.wish.sharing = Sharing::Interface;
+        assert_eq!(peer.pace(), 3 * MS, "it speaks for itself, too");
     }
 
     #[test]
@@ -324,13 +341,15 @@ mod tests {
         let mut session = Session::UNKNOWN;
         session.phase = PHASE_UP;
         session.answered_ns = 7;
-        peer.note(&session);
+        peer.note(&session, true);
         assert_eq!(peer.seen, None, "a host without a name");
         session.stamps.host = 9;
-        peer.note(&session);
+        peer.note(&session, false);
         assert_eq!(peer.seen, Some((9, Voice::Up { answered_ns: 7 })));
         peer.wish.sharing = Sharing::Interface;
-        peer.note(&session);
+        peer.note(&session, false);
         assert_eq!(peer.seen, None);
+        peer.note(&session, true);
+        assert_eq!(peer.seen, Some((9, Voice::Up { answered_ns: 7 })));
     }
 }

@@ -27,7 +27,12 @@ impl Thread {
             if missed.silent && self.stale.waits(missed.number) {
                 continue;
             }
-            for id in self.sessions.users(missed.number) {
+            let ids = if missed.silent {
+                self.sessions.users(missed.number)
+            } else {
+                self.sessions.suspicious(missed.number)
+            };
+            for id in ids {
                 self.make_up_for_loss(&id, missed)?;
             }
         }
@@ -105,6 +110,9 @@ impl Thread {
 fn warn_once(stretch: f64) {
     static WARNED: std::sync::Once = std::sync::Once::new();
     WARNED.call_once(|| {
-        warn!("too many sessions for the budget of probes: each is asked {stretch:.1} times less often");
+        warn!(
+            "too many sessions for the budget of probes: each is asked {stretch:.1} times less \
+             often, but for one with each host, which speaks for the others, too"
+        );
     });
 }

@@ -9,6 +9,7 @@ use crate::config::RouterId;
 use crate::engine::Nanos;
 use crate::takeover::Event;
 
+use super::budget::Budget;
 use super::guarded::LOOK_NS;
 use super::questions::{Finding, Questions};
 use super::thread::Thread;
@@ -105,13 +106,15 @@ impl Thread {
 
     /// Looks for adverts of the one whose place was taken, and of yet another one.
     pub(super) fn look_for_deposed(&mut self, id: &RouterId, now: Nanos) -> Result<()> {
+        let count = self.routers.len();
         let Some(router) = self.routers.get_mut(id) else {
             return Ok(());
         };
         if !router.looks() || router.look_at > now {
             return Ok(());
         }
-        router.look_at = now + LOOK_NS;
+        // All together as often as all probes may be.
+        router.look_at = now + LOOK_NS.max(Budget::alone(count));
         let (Some(deposed), Some(known)) = (router.deposed, self.kernel.router(&router.guard.key)?)
         else {
             return Ok(());

@@ -1,15 +1,18 @@
 //! Whom the thread probes, and how often.
 //!
 //! A session is with one peer on one interface; the routers whose masters are there
-//! share it, and each probe asks about the next of them. Where routers are declared to
-//! share by host, of all sessions with one host (as its answers name it) one *leads*:
-//! it is probed at full pace and speaks for the others, which are asked once a second
-//! whether they are still with that host. That a single one of their links is cut is
-//! left to keepalived then. As soon as the leader does not answer the others are probed
-//! as often as the budget allows: a host that lives answers them, and its routers stay.
+//! share it, and each probe asks about the next of them.
 //!
-//! All sessions together have a budget: with more of them, each is asked less often,
-//! and that is told.
+//! All sessions together have a budget. With more of them each is asked less often, and that
+//! is told; but of all with one host (as its answers name it) one *leads*: it is probed at
+//! full pace, before all others, and speaks for them, too. Where it does not answer, a router
+//! of another one is taken over when that has asked in vain itself: a host that lives answers
+//! it, and its routers stay.
+//!
+//! Where routers are declared to share by host, one leads in any case, and the others are asked
+//! once a second whether they are still with that host, and as often as the budget allows as
+//! soon as the leader does not answer. That a single one of their links is cut is left to
+//! keepalived then.
 //!
 //! Here is what the kernel programs are told and asked; what follows from it is
 //! decided by [`super::peer`], [`super::budget`] and [`super::leaders`].
@@ -24,13 +27,14 @@ use keepfast_common::session::{Judgement, PHASE_DOWN, PHASE_SILENT, PHASE_SUSPEC
 use crate::config::RouterId;
 use crate::engine::Nanos;
 use crate::kernel::{FastKernel, Heritage};
+use crate::report::clock::monotonic_ns;
 
 use super::budget::Budget;
 use super::home::Home;
 use super::leaders::{Candidate, led};
 use super::peer::{Peer, PeerKey, User, Wish};
 use super::probe::{ProbeFrame, Question};
-use super::schedule::Schedule;
+use super::schedule::{Schedule, Turn};
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -98,7 +102,7 @@ impl Sessions {
 
     /// When the next probe is to leave.
     pub(super) fn deadline(&self) -> Option<Nanos> {
-        self.due.first().map(|(due, _)| due)
+        self.due.deadline()
     }
 
     pub(super) fn get(&self, key: &PeerKey) -> Option<&Peer> {
@@ -130,7 +134,7 @@ impl Sessions {
         let Some(key) = self.by_number.get(&number) else {
             return Vec::new();
         };
-        let own = self.peers.get(key).filter(|peer| peer.leader.is_none());
+        let own = self.peers.get(key).filter(|peer| !peer.is_mute());
         let led = self.peers.values().filter(|peer| peer.leader == Some(*key));
         let users = own.into_iter().chain(led).flat_map(|peer| &peer.users);
         users.map(|user| user.id.clone()).collect()
@@ -149,7 +153,7 @@ impl Sessions {
         if is_new {
             self.last_number += 1;
             self.by_number.insert(self.last_number, key);
-            self.due.set(key, now);
+            self.due.set(key, now, Turn::Usual);
         }
         let number = self.last_number;
         let peer = self
@@ -227,15 +231,29 @@ impl Sessions {
         self.peers.get(key).is_some_and(unused) && !self.leads(key)
     }
 
-    /// By how much all are asked less often than they should be; 1: not.
+    /// Those of them that are to be suspicious, too, when it is suspect: with hundreds of routers
+    /// that takes so long that the next probe would leave late, and nothing would count.
+    pub(super) fn suspicious(&self, number: u32) -> Vec<RouterId> {
+        let Some(key) = self.by_number.get(&number) else {
+            return Vec::new();
+        };
+        let own = self.peers.get(key).filter(|peer| !peer.is_mute());
+        let led = self.peers.values().filter(|it| it.leader == Some(*key));
+        let users = own.into_iter().chain(led.filter(|peer| peer.is_mute()));
+        let users = users.flat_map(|peer| &peer.users);
+        users.map(|user| user.id.clone()).collect()
+    }
+
+    /// By how much those that lead nobody are asked less often than they should be; 1: not.
     pub(super) fn stretch(&self) -> f64 {
         self.budget.stretch()
     }
 
     fn share_budget(&mut self) {
-        self.budget = Budget::of(self.peers.values().map(Peer::wanted_pace));
+        let peers = self.peers.values();
+        self.budget = Budget::of(peers.map(|peer| (peer.wanted_pace(), peer.leads)));
         for peer in self.peers.values_mut() {
-            peer.interval_ns = self.budget.interval(peer.wish.interval_ns);
+            peer.interval_ns = self.budget.interval(peer.wish.interval_ns, peer.leads);
         }
     }
 
@@ -251,15 +269,23 @@ impl Sessions {
         if self.deadline().is_none_or(|due| due > now) {
             return Ok(());
         }
-        while let Some((due, key)) = self.due.first() {
+        // With hundreds of them this takes a while, in which those that lead are due again.
+        for _ in 0..self.peers.len() {
+            let now = monotonic_ns()?;
+            let peers = &self.peers;
+            let early = |key| {
+                peers
+                    .get(&key)
+                    .map_or(0, |it: &Peer| it.interval_ns / EARLY)
+            };
+            let Some((due, key)) = self.due.next(now, early) else {
+                break;
+            };
             let Some(peer) = self.peers.get_mut(&key) else {
                 self.due.remove(key);
                 continue;
             };
             let pace = peer.pace();
-            if due > now.saturating_add(peer.interval_ns / EARLY) {
-                break;
-            }
             let next = due.saturating_add(pace);
             // Those that were missed are not made up for.
             let missed = next <= now;
@@ -270,6 +296,7 @@ impl Sessions {
                 } else {
                     next
                 },
+                peer.turn(),
             );
             self.nonces += 1;
             let nonce = self.secret.hash_one(self.nonces);
@@ -307,12 +334,13 @@ impl Sessions {
     /// themselves and do not answer.
     pub(super) fn review(&mut self, now: Nanos, kernel: &mut FastKernel) -> Result<Vec<Missed>> {
         self.reviews = self.reviews.wrapping_add(1);
+        let all_share = self.budget.is_short();
         let mut missed = Vec::new();
         let mut changed = false;
         for (key, peer) in &mut self.peers {
             // One that is led is asked so seldom that there is nothing new.
             let rests = peer.number.wrapping_add(self.reviews) % LED_REVIEWS != 0;
-            if peer.leader.is_some() && peer.alarm_ns.is_none() && rests {
+            if peer.is_mute() && peer.alarm_ns.is_none() && rests {
                 continue;
             }
             let Some(session) = kernel.session(peer.number)? else {
@@ -323,12 +351,12 @@ impl Sessions {
             let brisk = !idle || now < since.saturating_add(PATIENCE_NS);
             if brisk && !peer.brisk {
                 // Not only when the slow one would have been.
-                self.due.set(*key, now);
+                self.due.set(*key, now, peer.turn());
             }
             changed |= brisk != peer.brisk;
             peer.brisk = brisk;
-            peer.note(&session);
-            if peer.leader.is_some() {
+            peer.note(&session, all_share);
+            if peer.is_mute() {
                 continue;
             }
             if peer.wish.multiplier.is_none() {
@@ -358,42 +386,42 @@ impl Sessions {
     pub(super) fn ask_first(&mut self, key: &PeerKey, id: &RouterId) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.ask_first(id);
-            self.due.set(*key, 0);
+            self.due.set(*key, 0, peer.turn());
         }
     }
 
-    /// The session with this number does not answer: those that it speaks for are asked
+    /// The session with this number does not answer: those that it alone speaks for are asked
     /// themselves.
     pub(super) fn alarm(&mut self, number: u32, now: Nanos) {
         let leader = self.by_number.get(&number).copied();
-        let is_led = |peer: &Peer| leader.is_some() && peer.leader == leader;
+        let is_led = |peer: &Peer| leader.is_some() && peer.leader == leader && peer.is_mute();
         let led = self.peers.values().filter(|peer| is_led(peer)).count();
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| is_led(peer)) {
             if peer.alarm_ns.is_none() {
                 peer.alarm_ns = Some(peer.interval_ns.max(Budget::alone(led)));
-                self.due.set(*key, now);
+                self.due.set(*key, now, peer.turn());
             }
         }
     }
 
     /// Chooses those that speak for others; whether these are others than before.
     fn lead(&mut self, now: Nanos) -> bool {
-        let leaders: BTreeSet<PeerKey> = self.peers.values().filter_map(|it| it.leader).collect();
         let candidate = |(key, peer): (&PeerKey, &Peer)| {
             let (host, voice) = peer.seen?;
             Some(Candidate {
                 key: *key,
                 host,
-                leads: leaders.contains(key),
+                leads: peer.leads,
                 used: !peer.users.is_empty(),
                 voice,
             })
         };
         let candidates: Vec<Candidate<PeerKey>> = self.peers.iter().filter_map(candidate).collect();
-        if candidates.is_empty() && leaders.is_empty() {
+        if candidates.is_empty() && !self.peers.values().any(|peer| peer.leads) {
             return false;
         }
         let led = led(&candidates);
+        let leaders: BTreeSet<PeerKey> = led.values().copied().collect();
         let up = candidates.iter().filter(|it| it.is_up());
         let up: BTreeSet<PeerKey> = up.map(|it| it.key).collect();
         let mut changed = false;
@@ -402,14 +430,15 @@ impl Sessions {
             if leader.is_none_or(|leader| up.contains(&leader)) {
                 peer.alarm_ns = None;
             }
-            if peer.leader == leader {
+            let leads = leaders.contains(key);
+            if peer.leader == leader && peer.leads == leads {
                 continue;
             }
             changed = true;
-            peer.leader = leader;
+            (peer.leader, peer.leads) = (leader, leads);
             if leader.is_none() {
                 // At full pace at once.
-                self.due.set(*key, now);
+                self.due.set(*key, now, peer.turn());
             }
         }
         changed

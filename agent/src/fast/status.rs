@@ -38,7 +38,7 @@ pub(super) fn status(
         fields.insert("peer".to_owned(), json!(words::mac(&key.mac)));
         fields.insert("interval_us".to_owned(), json!(peer.interval_ns() / 1_000));
         fields.insert("multiplier".to_owned(), json!(peer.multiplier()));
-        // Probed seldom: another session with the same host speaks for it.
+        // Another session with the same host speaks for it, too, or for it alone.
         fields.insert("led".to_owned(), json!(peer.is_led()));
     }
     if let Some(session) = session {

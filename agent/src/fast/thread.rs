@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
@@ -34,6 +34,9 @@ const MS: Nanos = 1_000_000;
 /// How often sessions and routers are looked at without an event: one may be lost.
 const REVIEW_NS: Nanos = 100 * MS;
 
+/// How many takeovers at once hold up all else.
+const MANY: usize = 20;
+
 /// By what the kernel programs and keepalived know the thread's frames.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Marks {
@@ -41,6 +44,15 @@ pub(super) struct Marks {
     pub(super) mark: u32,
     /// The hardware address that injected adverts come from.
     pub(super) ghost: Mac,
+}
+
+/// What others see of the thread at any time.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// How many turns went well.
+    pub(super) turns: AtomicU64,
+    /// Whether it takes over so many routers at once that all else is to wait.
+    pub(super) is_pressed: AtomicBool,
 }
 
 /// The thread.
@@ -51,8 +63,7 @@ pub(super) struct Thread {
     pub(super) bell: Arc<Bell>,
     pub(super) tell: UnboundedSender<Told>,
     pub(super) report: Report,
-    /// How many turns went well: a sign of life.
-    turns: Arc<AtomicU64>,
+    signs: Arc<Signs>,
     pub(super) clock: Clock,
     pub(super) homes: BTreeMap<u32, Home>,
     pub(super) routers: BTreeMap<RouterId, Guarded>,
@@ -75,7 +86,7 @@ impl Thread {
         bell: Arc<Bell>,
         tell: UnboundedSender<Told>,
         report: Report,
-        turns: Arc<AtomicU64>,
+        signs: Arc<Signs>,
     ) -> Result<Self> {
         let mut kernel = kernel;
         let clock = Clock::new(kernel.ring_fd(), &bell)?;
@@ -87,7 +98,7 @@ impl Thread {
             bell,
             tell,
             report,
-            turns,
+            signs,
             clock,
             homes: BTreeMap::new(),
             routers: BTreeMap::new(),
@@ -107,7 +118,7 @@ impl Thread {
         while !self.ends {
             match self.turn() {
                 Ok(()) => {
-                    self.turns.fetch_add(1, Ordering::Relaxed);
+                    self.signs.turns.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(error) => {
                     error!("fast path: {error:#}");
@@ -182,10 +193,15 @@ impl Thread {
                 Event::Silent if self.is_put_off(record, now) => return Ok(()),
                 _ => {}
             }
-            for id in self.sessions.users(record.session) {
-                self.happened(&id, event)?;
-            }
-            return Ok(());
+            let users = match event {
+                Event::Suspect => self.sessions.suspicious(record.session),
+                _ => self.sessions.users(record.session),
+            };
+            let many = users.len() >= MANY && event == Event::Silent;
+            self.signs.is_pressed.store(many, Ordering::Relaxed);
+            let outcome = self.happened_to_each(&users, event);
+            self.signs.is_pressed.store(false, Ordering::Relaxed);
+            return outcome;
         }
         let Some(id) = self.by_key.get(&router_of(record)).cloned() else {
             return Ok(());
@@ -216,6 +232,10 @@ impl Thread {
         }
         let late_ms = now.saturating_sub(at) / MS;
         for id in self.sessions.users(record.session) {
+            // Another session has told it before.
+            if self.routers.get(&id).is_some_and(Guarded::has_decided) {
+                continue;
+            }
             let detail = format!(
                 "the verdict that the peer is silent was read {late_ms} ms late, for this host \
                  was busy: it is probed again first"
@@ -246,6 +266,17 @@ impl Thread {
                 ids.iter().try_for_each(|id| self.forget(id))
             }
         }
+    }
+
+    /// Something happened to several routers. Probes go on meanwhile: those of other hosts, and
+    /// those that are asked for.
+    fn happened_to_each(&mut self, ids: &[RouterId], event: Event) -> Result<()> {
+        for id in ids {
+            self.happened(id, event)?;
+            self.sessions
+                .send(monotonic_ns()?, &self.homes, &mut self.kernel)?;
+        }
+        Ok(())
     }
 
     /// Something happened to a router: has it decided upon and done.

@@ -74,7 +74,7 @@ use nix::fcntl::{Flock, FlockArg};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tracing::{error, info, warn};
 
 use crate::cli::RunArgs;
@@ -103,6 +103,10 @@ const SLOW_TICK: Duration = Duration::from_secs(5);
 
 /// How often routers on their way to other hosts are looked at.
 const MOVING: Duration = Duration::from_millis(5);
+
+/// How long all else waits for the fast path at most, and how often that is looked at.
+const STAND_BACK: Duration = Duration::from_millis(500);
+const STAND_BACK_STEP: Duration = Duration::from_millis(2);
 
 /// Files that are written together are read together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -197,6 +201,7 @@ async fn serve(args: &RunArgs) -> Result<()> {
     // Of what a killed daemon left, the kernel programs go when others are loaded.
     while !(daemon.is_torn_down() && loading.is_none()) {
         service.turn(&daemon);
+        stand_back(&daemon).await;
         let deadline = daemon.deadline();
         let refused = daemon
             .observer
@@ -300,6 +305,18 @@ async fn serve(args: &RunArgs) -> Result<()> {
         daemon.put_boxes_away();
     }
     Ok(())
+}
+
+/// While the fast path takes over many routers, what follows from that waits a moment: each
+/// router's sysctls, addresses and files take a millisecond of a processor, and of the kernel's
+/// lock on the network configuration.
+async fn stand_back(daemon: &Daemon) {
+    let fast = daemon.fast.as_ref();
+    let is_pressed = || fast.is_some_and(|fast| fast.path.is_pressed());
+    let end = Instant::now() + STAND_BACK;
+    while is_pressed() && Instant::now() < end {
+        sleep(STAND_BACK_STEP).await;
+    }
 }
 
 /// Holds the directory for this daemon.

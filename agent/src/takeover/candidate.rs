@@ -5,7 +5,7 @@ use keepfast_common::event::Party;
 
 use super::back_off::BackOff;
 use super::decision::{Cause, Occasion, Reason, Restraint, Verdict, decide, incapable};
-use super::io::{Action, Event, Forgery, Mode, Moment, Policy, RAISED, Role};
+use super::io::{Action, Event, Forgery, Mode, Moment, Phase, Policy, RAISED, Role};
 use super::note::Note;
 use super::shadow::Shadow;
 use crate::engine::Nanos;
@@ -14,7 +14,8 @@ mod holding;
 
 const MS: Nanos = 1_000_000;
 
-/// How often a takeover that waits is decided again, at least.
+/// How often a takeover that waits for a witness is decided again, and all questions are asked at
+/// most.
 pub const AGAIN_NS: Nanos = MS;
 
 /// How long keepalived may take to become master before it is told once more.
@@ -108,7 +109,7 @@ impl Candidate {
             Event::Resigned { at_ns } => {
                 self.consider(Occasion::resignation(moment, at_ns), moment.now);
             }
-            Event::Back => self.answered(actions),
+            Event::Back => self.answered(moment, actions),
             Event::LocalMaster { at_ns } => self.is_master(moment, at_ns, actions),
             Event::LocalResigned => self.is_not_master(moment, None, actions),
             Event::MasterChanged => {
@@ -226,8 +227,14 @@ impl Candidate {
         };
     }
 
-    /// Probes are answered again.
-    fn answered(&mut self, actions: &mut Vec<Action>) {
+    /// Probes are answered again; where several sessions tell, those of one of them.
+    fn answered(&mut self, moment: &Moment<'_>, actions: &mut Vec<Action>) {
+        if matches!(
+            moment.snapshot.session.phase,
+            Phase::Suspect | Phase::Silent
+        ) {
+            return;
+        }
         match self.state {
             State::Deciding { occasion, .. } if occasion.cause == Cause::Silence => {
                 self.tell(Note::NotNow(Reason::Answers), actions);
@@ -318,15 +325,26 @@ impl Candidate {
                 let asks = moment.now >= ask_at;
                 if asks {
                     match (occasion.cause, reason) {
-                        (Cause::Silence, _) => ask(moment, occasion.loss_ns, actions),
+                        (Cause::Silence, reason) => {
+                            if reason == Reason::NotAsked {
+                                actions.push(Action::AskPeer);
+                            }
+                            ask(moment, occasion.loss_ns, actions);
+                        }
                         (_, Reason::NotConfirmed) => actions.push(Action::AskPeer),
                         _ => {}
                     }
                 }
+                let ask_at = if asks { next_question(moment) } else { ask_at };
+                // A witness is not told of; with hundreds of routers the rest would take long.
+                let again_at = match reason {
+                    Reason::NoWitness => moment.now.saturating_add(AGAIN_NS),
+                    _ => ask_at,
+                };
                 self.state = State::Deciding {
                     occasion,
-                    again_at: until.min(moment.now.saturating_add(AGAIN_NS)),
-                    ask_at: if asks { next_question(moment) } else { ask_at },
+                    again_at: until.min(again_at),
+                    ask_at,
                 };
             }
         }

@@ -26,6 +26,8 @@
 //! |             | own time has come                                 | not now             |
 //! | silence     | a sign of life since the loss, and since then not | wait for as long a  |
 //! |             | as long a silence as the verdict took             | silence             |
+//! | silence     | another session with the host told it, and an own | wait for that       |
+//! |             | probe is not unanswered for a third as long       |                     |
 //! | silence     | a witness is needed, none was heard since the loss| wait for it         |
 //! | resignation | the session is up, but has not been asked since   | wait for the answer |
 //! |             | a back-off runs                                   | wait for its end    |
@@ -52,6 +54,13 @@ pub const STAGGER_NS: Nanos = 5_000_000;
 /// How soon a router is looked at again whose master's host is being asked whether it
 /// has resigned: far less than a takeover takes.
 const ANSWER_NS: Nanos = 250_000;
+
+/// For how long an own probe must be unanswered at most, where another session has told a silence:
+/// of hundreds of routers the last is told much later than the first.
+const ASKED_NS: Nanos = 10_000_000;
+
+/// How soon one whose own probe is about to leave.
+const LEAVES_NS: Nanos = 1_000_000;
 
 /// What a takeover would be due to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +169,8 @@ pub enum Reason {
     OwnTime,
     /// The peer was seen.
     SignOfLife,
+    /// Another session tells of the silence, and the own one has not asked for long enough.
+    NotAsked,
     /// No witness was heard.
     NoWitness,
     /// A takeover was wrong or failed a short while ago.
@@ -220,6 +231,14 @@ pub fn decide(moment: &Moment<'_>, occasion: &Occasion, restraint: &Restraint) -
         let long_enough = seen.saturating_add(silence);
         if seen > occasion.loss_ns && now < long_enough {
             return Verdict::Wait(long_enough, Reason::SignOfLife);
+        }
+        let in_vain = (silence / 3).min(ASKED_NS);
+        match snapshot.session.own_unanswered_ns {
+            Some(0) => return Verdict::Wait(now.saturating_add(LEAVES_NS), Reason::NotAsked),
+            Some(asked) if now < asked.saturating_add(in_vain) => {
+                return Verdict::Wait(asked.saturating_add(in_vain), Reason::NotAsked);
+            }
+            _ => {}
         }
         if policy.witness && snapshot.witness_ns < occasion.loss_ns {
             return Verdict::Wait(own_time, Reason::NoWitness);
@@ -316,6 +335,7 @@ impl Reason {
             Self::NotConfirmed => "not_confirmed",
             Self::OwnTime => "own_time",
             Self::SignOfLife => "sign_of_life",
+            Self::NotAsked => "not_asked",
             Self::NoWitness => "no_witness",
             Self::BackOff => "back_off",
             Self::Ranked(_) => "ranked",
@@ -347,6 +367,9 @@ impl fmt::Display for Reason {
             Self::NotConfirmed => "the master's host is asked whether it has resigned",
             Self::OwnTime => "keepalived's own time has come",
             Self::SignOfLife => "the master's host was seen since",
+            Self::NotAsked => {
+                "the master's host does not answer on another interface, and is asked on this one"
+            }
             Self::NoWitness => "no witness was heard: this host may be the one that is cut off",
             Self::BackOff => "a takeover was wrong or failed a short while ago",
             Self::Ranked(1) => "a better-ranked backup comes first",

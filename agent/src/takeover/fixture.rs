@@ -56,6 +56,7 @@ pub(super) fn silence() -> Snapshot {
             phase: Phase::Silent,
             is_of_master: true,
             first_unanswered_ns: LOSS,
+            own_unanswered_ns: None,
             answer: Answer::NONE,
         },
         sign_of_life_ns: LOSS - MS,

@@ -123,6 +123,9 @@ pub struct Session {
     pub is_of_master: bool,
     /// When the first probe was sent of those that are unanswered now.
     pub first_unanswered_ns: Nanos,
+    /// Where that is what another session with the same host says: when the first was sent of
+    /// the own probes that are unanswered now; 0: none is.
+    pub own_unanswered_ns: Option<Nanos>,
     /// What the peer last said of this router.
     pub answer: Answer,
 }

@@ -62,7 +62,7 @@ impl Dice {
             facts.sign_of_life_ns = 0;
             facts.witness_ns = now - MS;
         }
-        match self.roll(13) {
+        match self.roll(14) {
             0 => facts.role = [Role::Backup, Role::Master, Role::Other][self.roll(3) as usize],
             1 => facts.keepalived_runs = !self.once_in(3),
             2 => facts.link_up = !self.once_in(3),
@@ -95,6 +95,10 @@ impl Dice {
                     asked_ns: self.past(now),
                     is_master: self.once_in(2),
                 };
+            }
+            12 => {
+                let asked = [0, self.past(now)][self.roll(2) as usize];
+                facts.session.own_unanswered_ns = (!self.once_in(3)).then_some(asked);
             }
             _ => {}
         }

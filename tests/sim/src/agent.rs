@@ -235,6 +235,7 @@ impl World {
             phase: Phase::Down,
             is_of_master: true,
             first_unanswered_ns: 0,
+            own_unanswered_ns: None,
             answer: Answer::NONE,
         };
         let mut sign_of_life_ns = 0;

@@ -66,7 +66,7 @@ const BOTH: [bool; 2] = [true, true];
 const SILENCE: [bool; 2] = [true, false];
 const RESIGNATION: [bool; 2] = [false, true];
 
-const ROWS: [Row; 23] = {
+const ROWS: [Row; 25] = {
     use Verdict::{NotNow, Wait};
     [
         (|it| it.policy.mode = Mode::Off, BOTH, NotNow(Reason::Off)),
@@ -165,6 +165,16 @@ const ROWS: [Row; 23] = {
             Wait(LOSS + 5 * MS, Reason::SignOfLife),
         ),
         (
+            |it| it.snapshot.session.own_unanswered_ns = Some(0),
+            SILENCE,
+            Wait(TOLD + LEAVES_NS, Reason::NotAsked),
+        ),
+        (
+            |it| it.snapshot.session.own_unanswered_ns = Some(TOLD),
+            SILENCE,
+            Wait(TOLD + MS, Reason::NotAsked),
+        ),
+        (
             |it| {
                 it.policy.witness = true;
                 it.snapshot.witness_ns = LOSS - 1;
@@ -243,6 +253,8 @@ fn what_is_waited_for_ends_the_wait() {
     case.snapshot.sign_of_life_ns = LOSS + 2 * MS;
     case.now = LOSS + 5 * MS;
     assert_eq!(case.verdict(), Verdict::TakeOver, "as long a silence");
+    case.snapshot.session.own_unanswered_ns = Some(case.now - MS);
+    assert_eq!(case.verdict(), Verdict::TakeOver, "an own probe in vain");
     case.snapshot.rank = 1;
     case.now = TOLD + 5 * MS;
     assert_eq!(case.verdict(), Verdict::TakeOver, "its turn");

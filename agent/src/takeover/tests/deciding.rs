@@ -23,6 +23,7 @@ fn a_suspicion_asks_again_and_ends_with_an_answer() {
     story.facts.session.phase = Phase::Suspect;
     story.does(Event::Suspect, &["solicit 1"]);
     story.due(TOLD + 5 * MS, &["solicit 1"]);
+    story.facts.session.phase = Phase::Up;
     story.does(Event::Back, &[]);
     story.is("idle");
     assert_eq!(story.takeover.deadline(), None);
@@ -93,11 +94,30 @@ fn answers_end_a_wait() {
         Event::Silent,
         &["takeover_waits: a better-ranked", "solicit 1"],
     );
+    // On another interface of the host.
+    story.does(Event::Back, &[]);
+    story.is("deciding");
+    story.facts.session.phase = Phase::Learning;
     story.does(
         Event::Back,
         &["takeover_not_now: the master's host answers"],
     );
     story.is("idle");
+}
+
+#[test]
+fn what_another_session_tells_needs_an_own_probe_in_vain() {
+    let mut story = Story::new(policy(3));
+    story.facts.session.own_unanswered_ns = Some(0);
+    let words = "takeover_waits: the master's host does not answer on another interface";
+    story.does(Event::Silent, &[words, "ask peer", "solicit 1"]);
+    story.now += MS / 2;
+    story.facts.session.own_unanswered_ns = Some(story.now);
+    story.due(TOLD + MS, &[]);
+    story.due(
+        TOLD + MS / 2 + MS,
+        &["raise 254", "inject", "takeover_begins"],
+    );
 }
 
 #[test]
@@ -116,9 +136,6 @@ fn where_the_better_ranked_backup_fails_the_next_one_follows() {
     let mut story = Story::new(policy(3));
     story.facts.rank = 1;
     story.does(Event::Silent, &["takeover_waits", "solicit 1"]);
-    for step in 1..5 {
-        story.due(TOLD + step * MS, &[]);
-    }
     story.due(TOLD + 5 * MS, &["raise 254", "inject", "takeover_begins"]);
 }
 
