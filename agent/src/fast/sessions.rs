@@ -131,12 +131,24 @@ impl Sessions {
 
     /// The routers that the session with this number speaks for.
     pub(super) fn users(&self, number: u32) -> Vec<RouterId> {
+        self.spoken_for(number, |_| true)
+    }
+
+    /// Those of them that are told when it is suspect: its own, and those that it alone speaks
+    /// for. To ask for hundreds of others takes so long that its next probe would leave late, and
+    /// all that speaks against the peer would count no longer.
+    pub(super) fn suspicious(&self, number: u32) -> Vec<RouterId> {
+        self.spoken_for(number, Peer::is_mute)
+    }
+
+    fn spoken_for(&self, number: u32, counts: impl Fn(&Peer) -> bool) -> Vec<RouterId> {
         let Some(key) = self.by_number.get(&number) else {
             return Vec::new();
         };
         let own = self.peers.get(key).filter(|peer| !peer.is_mute());
-        let led = self.peers.values().filter(|peer| peer.leader == Some(*key));
-        let users = own.into_iter().chain(led).flat_map(|peer| &peer.users);
+        let led = self.peers.values().filter(|it| it.leader == Some(*key));
+        let all = own.into_iter().chain(led.filter(|peer| counts(peer)));
+        let users = all.flat_map(|peer| &peer.users);
         users.map(|user| user.id.clone()).collect()
     }
 
@@ -229,19 +241,6 @@ impl Sessions {
     fn is_left(&self, key: &PeerKey) -> bool {
         let unused = |peer: &Peer| peer.users.is_empty();
         self.peers.get(key).is_some_and(unused) && !self.leads(key)
-    }
-
-    /// Those of them that are to be suspicious, too, when it is suspect: with hundreds of routers
-    /// that takes so long that the next probe would leave late, and nothing would count.
-    pub(super) fn suspicious(&self, number: u32) -> Vec<RouterId> {
-        let Some(key) = self.by_number.get(&number) else {
-            return Vec::new();
-        };
-        let own = self.peers.get(key).filter(|peer| !peer.is_mute());
-        let led = self.peers.values().filter(|it| it.leader == Some(*key));
-        let users = own.into_iter().chain(led.filter(|peer| peer.is_mute()));
-        let users = users.flat_map(|peer| &peer.users);
-        users.map(|user| user.id.clone()).collect()
     }
 
     /// By how much those that lead nobody are asked less often than they should be; 1: not.

@@ -134,7 +134,7 @@ impl Thread {
         self.clock.wait(due, &self.bell)?;
         let now = monotonic_ns()?;
         self.lateness.woke(due, now);
-        self.sessions.send(now, &self.homes, &mut self.kernel)?;
+        self.probe()?;
         while let Some(record) = self.kernel.next_event()? {
             self.take(&record)?;
         }
@@ -199,9 +199,9 @@ impl Thread {
             };
             let many = users.len() >= MANY && event == Event::Silent;
             self.signs.is_pressed.store(many, Ordering::Relaxed);
-            let outcome = self.happened_to_each(&users, event);
+            self.happened_to_each(&users, event);
             self.signs.is_pressed.store(false, Ordering::Relaxed);
-            return outcome;
+            return Ok(());
         }
         let Some(id) = self.by_key.get(&router_of(record)).cloned() else {
             return Ok(());
@@ -268,15 +268,22 @@ impl Thread {
         }
     }
 
-    /// Something happened to several routers. Probes go on meanwhile: those of other hosts, and
-    /// those that are asked for.
-    fn happened_to_each(&mut self, ids: &[RouterId], event: Event) -> Result<()> {
+    /// Something happened to several routers; what is wrong with one keeps no other from being
+    /// told. Probes go on meanwhile: those of other hosts, and those that are asked for.
+    fn happened_to_each(&mut self, ids: &[RouterId], event: Event) {
         for id in ids {
-            self.happened(id, event)?;
-            self.sessions
-                .send(monotonic_ns()?, &self.homes, &mut self.kernel)?;
+            if let Err(error) = self.happened(id, event) {
+                error!(router = %id, "fast path: {error:#}");
+            }
+            if let Err(error) = self.probe() {
+                error!("fast path: {error:#}");
+            }
         }
-        Ok(())
+    }
+
+    fn probe(&mut self) -> Result<()> {
+        let now = monotonic_ns()?;
+        self.sessions.send(now, &self.homes, &mut self.kernel)
     }
 
     /// Something happened to a router: has it decided upon and done.
