@@ -1,7 +1,6 @@
 //! The one command that tests everything, and says at its end how it went.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, Read, Write};
 use std::ops::AddAssign;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -48,15 +47,13 @@ impl Part {
         matches!(self, Self::Integration | Self::Kernels)
     }
 
-    /// `beside`: whether [`PATIENT`] runs with the kernels.
-    fn run(self, project: &Project, beside: bool, counts: &mut Counts) -> Result<()> {
+    fn run(self, project: &Project, counts: &mut Counts) -> Result<()> {
         match self {
             Self::Lint => lint(project),
             Self::Ebpf => check_ebpf(project),
             Self::Unit => run_unit(project, counts),
-            Self::Integration if beside => run_hasty(project, counts),
-            Self::Integration => run_integration(project, &[], Show::Now, counts),
-            Self::Kernels => run_kernels(project, beside, counts),
+            Self::Integration => run_integration(project, counts),
+            Self::Kernels => run_kernels(project, counts),
             Self::Audit => audit(project),
         }
     }
@@ -103,9 +100,6 @@ pub(crate) fn test(project: &Project, parts: &[Part]) -> ExitCode {
     } else {
         parts
     };
-    let beside = [Part::Integration, Part::Kernels]
-        .iter()
-        .all(|part| parts.contains(part));
     let mut counts = Counts::default();
     let mut failures = Vec::new();
     thread::scope(|scope| {
@@ -116,7 +110,7 @@ pub(crate) fn test(project: &Project, parts: &[Part]) -> ExitCode {
             if part.needs_lab() {
                 ahead.end();
             }
-            if let Err(error) = part.run(project, beside, &mut counts) {
+            if let Err(error) = part.run(project, &mut counts) {
                 failures.push(format!("{part} failed: {error:#}"));
             }
             step(format!("{part}: {} s", begun.elapsed().as_secs()));
@@ -149,73 +143,41 @@ fn conclude(counts: Counts, failures: &[String]) -> ExitCode {
 fn run_unit(project: &Project, counts: &mut Counts) -> Result<()> {
     let mut cargo = project.cargo();
     cargo.args(["test", "--no-fail-fast"]);
-    run_tests(cargo, Show::Now, counts)
+    run_tests(cargo, counts)
 }
 
-/// The tests in the lab that measure no time: they wait for containers to start and to stop.
-const PATIENT: &str = "package";
-
-/// All tests in the lab but [`PATIENT`].
-fn run_hasty(project: &Project, counts: &mut Counts) -> Result<()> {
-    let folder = project.root.join("tests/tests");
-    let mut chosen = vec!["--lib".to_owned(), "--bins".to_owned()];
-    for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
-        let path = entry.context("list tests")?.path();
-        let is_test = path.extension().is_some_and(|it| it == "rs");
-        let name = path.file_stem().and_then(|it| it.to_str());
-        if let Some(name) = name.filter(|name| is_test && *name != PATIENT) {
-            chosen.push(format!("--test={name}"));
-        }
-    }
-    let chosen: Vec<&str> = chosen.iter().map(String::as_str).collect();
-    run_integration(project, &chosen, Show::Now, counts)
-}
-
-/// The tests in the lab that are chosen, all if none is.
-fn run_integration(
-    project: &Project,
-    chosen: &[&str],
-    show: Show,
-    counts: &mut Counts,
-) -> Result<()> {
+fn run_integration(project: &Project, counts: &mut Counts) -> Result<()> {
     machine::provide_lab()?;
     let agent = build_agent(project, Profile::Debug)?;
     let mut cargo = project.cargo();
     cargo.args(["test", "--no-fail-fast", "--package", "keepfast-tests"]);
-    cargo.args(chosen).args(["--", "--test-threads=1"]);
+    cargo.args(["--", "--test-threads=1"]);
     // A test that lacks something here must fail: all it needs was provided.
     cargo
         .env(AGENT_VARIABLE, agent)
         .env("KEEPFAST_REQUIRE", "1");
-    run_tests(cargo, show, counts)
+    run_tests(cargo, counts)
 }
 
-/// All supported ones at the same time, for their tests wait more than they work; and [`PATIENT`],
-/// if that is to run beside them.
-fn run_kernels(project: &Project, beside: bool, counts: &mut Counts) -> Result<()> {
-    let run = |kernel, show| {
-        let mut own = Counts::default();
-        let outcome = kernel::test(project, kernel, &[], show, &mut own);
-        (own, outcome)
-    };
-    let run_patient = || {
-        let mut own = Counts::default();
-        let chosen = format!("--test={PATIENT}");
-        let outcome = run_integration(project, &[&chosen], Show::AtItsEnd, &mut own);
-        (own, outcome)
-    };
+/// All supported ones at the same time, for their tests wait more than they work.
+fn run_kernels(project: &Project, counts: &mut Counts) -> Result<()> {
     let outcomes: Vec<_> = thread::scope(|scope| {
-        let mut runs = Vec::new();
-        for (number, kernel) in Kernel::SUPPORTED.into_iter().enumerate() {
-            let show = if number == 0 {
-                Show::Now
-            } else {
-                Show::AtItsEnd
-            };
-            runs.push(scope.spawn(move || run(kernel, show)));
-        }
-        runs.extend(beside.then(|| scope.spawn(run_patient)));
-        runs.into_iter().map(ScopedJoinHandle::join).collect()
+        let kernels = Kernel::SUPPORTED.into_iter().enumerate();
+        let guests: Vec<_> = kernels
+            .map(|(number, kernel)| {
+                let show = if number == 0 {
+                    Show::Now
+                } else {
+                    Show::AtItsEnd
+                };
+                scope.spawn(move || {
+                    let mut own = Counts::default();
+                    let outcome = kernel::test(project, kernel, &[], show, &mut own);
+                    (own, outcome)
+                })
+            })
+            .collect();
+        guests.into_iter().map(ScopedJoinHandle::join).collect()
     });
     let mut failures = Vec::new();
     for outcome in outcomes {
@@ -232,9 +194,9 @@ fn run_kernels(project: &Project, beside: bool, counts: &mut Counts) -> Result<(
 }
 
 /// Runs `cargo test`, passes its output through and counts.
-fn run_tests(cargo: Command, show: Show, counts: &mut Counts) -> Result<()> {
+fn run_tests(cargo: Command, counts: &mut Counts) -> Result<()> {
     let name = line(&cargo);
-    let watched = watch(cargo, show)?;
+    let watched = watch(cargo, Show::Now)?;
     *counts += watched.counts;
     if !watched.status.success() {
         bail!("{name}: {}", watched.status);
