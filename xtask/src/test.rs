@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::ops::AddAssign;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::mpsc;
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -122,7 +122,7 @@ pub(crate) fn test(project: &Project, parts: &[Part]) -> ExitCode {
 /// Runs tests on one kernel: some of each area, or only these.
 pub(crate) fn test_on(project: &Project, kernel: Kernel, only: &[String]) -> ExitCode {
     let mut counts = Counts::default();
-    let failure = kernel::test(project, kernel, only, Show::Now, &mut counts).err();
+    let failure = kernel::test(project, kernel, only, &mut counts).err();
     let failures: Vec<_> = failure.iter().map(|error| format!("{error:#}")).collect();
     conclude(counts, &failures)
 }
@@ -159,36 +159,13 @@ fn run_integration(project: &Project, counts: &mut Counts) -> Result<()> {
     run_tests(cargo, counts)
 }
 
-/// All supported ones at the same time, for their tests wait more than they work.
+/// All supported ones, even if one of them fails.
 fn run_kernels(project: &Project, counts: &mut Counts) -> Result<()> {
-    let outcomes: Vec<_> = thread::scope(|scope| {
-        let kernels = Kernel::SUPPORTED.into_iter().enumerate();
-        let guests: Vec<_> = kernels
-            .map(|(number, kernel)| {
-                let show = if number == 0 {
-                    Show::Now
-                } else {
-                    Show::AtItsEnd
-                };
-                scope.spawn(move || {
-                    let mut own = Counts::default();
-                    let outcome = kernel::test(project, kernel, &[], show, &mut own);
-                    (own, outcome)
-                })
-            })
-            .collect();
-        guests.into_iter().map(ScopedJoinHandle::join).collect()
-    });
-    let mut failures = Vec::new();
-    for outcome in outcomes {
-        match outcome {
-            Ok((own, outcome)) => {
-                *counts += own;
-                failures.extend(outcome.err().map(|error| format!("{error:#}")));
-            }
-            Err(_) => failures.push("a panic".to_owned()),
-        }
-    }
+    let failures: Vec<_> = Kernel::SUPPORTED
+        .into_iter()
+        .filter_map(|kernel| kernel::test(project, kernel, &[], counts).err())
+        .map(|error| format!("{error:#}"))
+        .collect();
     ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
 }
@@ -196,7 +173,7 @@ fn run_kernels(project: &Project, counts: &mut Counts) -> Result<()> {
 /// Runs `cargo test`, passes its output through and counts.
 fn run_tests(cargo: Command, counts: &mut Counts) -> Result<()> {
     let name = line(&cargo);
-    let watched = watch(cargo, Show::Now)?;
+    let watched = watch(cargo)?;
     *counts += watched.counts;
     if !watched.status.success() {
         bail!("{name}: {}", watched.status);
@@ -212,17 +189,8 @@ pub(crate) struct Watched {
     pub(crate) status: ExitStatus,
 }
 
-/// When the output of a program is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Show {
-    /// As it comes, so that a test that hangs is the last name to be seen.
-    Now,
-    /// In one piece: of two that run at the same time.
-    AtItsEnd,
-}
-
-/// Runs a program that runs tests, shows its output and counts.
-pub(crate) fn watch(mut command: Command, show: Show) -> Result<Watched> {
+/// Runs a program that runs tests, passes its output through and counts.
+pub(crate) fn watch(mut command: Command) -> Result<Watched> {
     let name = line(&command);
     // One pipe for both streams: command's messages stay between the lines.
     let (reader, writer) = io::pipe().context("make a pipe")?;
@@ -234,7 +202,7 @@ pub(crate) fn watch(mut command: Command, show: Show) -> Result<Watched> {
     drop(command);
     let (sender, receiver) = mpsc::channel();
     // The receiver goes only when this function has returned with an error.
-    thread::spawn(move || sender.send(pass_through(reader, show)).ok());
+    thread::spawn(move || sender.send(pass_through(reader)).ok());
     let status = child.wait().with_context(|| format!("wait for {name}"))?;
     let output = receiver
         .recv_timeout(OUTPUT_LIMIT)
@@ -253,8 +221,9 @@ pub(crate) fn watch(mut command: Command, show: Show) -> Result<Watched> {
     })
 }
 
-/// Copies a stream to ours, and returns the whole of it.
-fn pass_through(mut stream: impl Read, show: Show) -> io::Result<String> {
+/// Copies a stream to ours as it comes, so that a test that hangs is the last
+/// name to be seen, and returns the whole of it.
+fn pass_through(mut stream: impl Read) -> io::Result<String> {
     let mut whole = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -262,15 +231,9 @@ fn pass_through(mut stream: impl Read, show: Show) -> io::Result<String> {
         let Some(read) = chunk.get(..length).filter(|read| !read.is_empty()) else {
             break;
         };
-        if show == Show::Now {
-            io::stdout().write_all(read)?;
-            io::stdout().flush()?;
-        }
-        whole.extend_from_slice(read);
-    }
-    if show == Show::AtItsEnd {
-        io::stdout().write_all(&whole)?;
+        io::stdout().write_all(read)?;
         io::stdout().flush()?;
+        whole.extend_from_slice(read);
     }
     Ok(String::from_utf8_lossy(&whole).into_owned())
 }

@@ -13,7 +13,7 @@ use super::{Kernel, image};
 use crate::lab::{Profile, build_agent};
 use crate::process::{capture, run as run_program, step};
 use crate::project::Project;
-use crate::test::{Show, Watched, watch};
+use crate::test::{Watched, watch};
 
 /// The first process in a guest.
 const INIT: &str = include_str!("init");
@@ -63,7 +63,7 @@ impl Run {
 }
 
 /// Boots the kernel, and has it run these.
-pub(super) fn run(project: &Project, kernel: Kernel, runs: &[Run], show: Show) -> Result<Watched> {
+pub(super) fn run(project: &Project, kernel: Kernel, runs: &[Run]) -> Result<Watched> {
     let image = image::provide(project, kernel)?;
     let folder = project.target.join("guest").join(kernel.name());
     let initrd = folder.join("initrd");
@@ -83,7 +83,7 @@ pub(super) fn run(project: &Project, kernel: Kernel, runs: &[Run], show: Show) -
         .arg("-initrd")
         .arg(&initrd)
         .stdin(std::process::Stdio::null());
-    let watched = watch(qemu, show)?;
+    let watched = watch(qemu)?;
     fs::remove_file(&initrd).with_context(|| format!("remove {}", initrd.display()))?;
     Ok(watched)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
 use crate::project::Project;
-use crate::test::{Counts, Show};
+use crate::test::Counts;
 
 /// A kernel of Debian's.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -74,7 +74,6 @@ pub(crate) fn test(
     project: &Project,
     kernel: Kernel,
     only: &[String],
-    show: Show,
     counts: &mut Counts,
 ) -> Result<()> {
     let chosen: Vec<_> = if only.is_empty() {
@@ -82,8 +81,8 @@ pub(crate) fn test(
     } else {
         only.iter().map(|word| guest::Run::matching(word)).collect()
     };
-    let watched = guest::run(project, kernel, &chosen, show)
-        .with_context(|| format!("test on Linux {kernel}"))?;
+    let watched =
+        guest::run(project, kernel, &chosen).with_context(|| format!("test on Linux {kernel}"))?;
     let own = watched.counts;
     *counts += own;
     ensure!(
