@@ -35,12 +35,7 @@ impl Segment {
     /// # Errors
     /// When the kernel has no bridge, or no permission.
     pub fn new(role: &str) -> Result<Self> {
-        let switch = Namespace::new(role)?;
-        // Without IPv6 it has no addresses at all, and never sends anything of its own.
-        switch.run(|| {
-            let setting = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
-            fs::write(setting, "1").with_context(|| format!("write {setting}"))
-        })?;
+        let switch = switch(role)?;
         link::ip(
             &switch,
             "link add br0 type bridge stp_state 0 mcast_snooping 0\nlink set br0 promisc on up\n",
@@ -111,6 +106,20 @@ impl Segment {
         }
         Ok(ports)
     }
+}
+
+/// A namespace for bridges: without IPv6 they have no addresses at all, and never send anything of
+/// their own.
+///
+/// # Errors
+/// When there is no permission.
+pub fn switch(role: &str) -> Result<Namespace> {
+    let switch = Namespace::new(role)?;
+    switch.run(|| {
+        let setting = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+        fs::write(setting, "1").with_context(|| format!("write {setting}"))
+    })?;
+    Ok(switch)
 }
 
 /// One port of a switch.

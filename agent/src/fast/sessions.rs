@@ -256,14 +256,14 @@ impl Sessions {
         }
     }
 
-    /// Sends the probes that are due at `now`, or soon. One that the system does not
+    /// Sends the probes that are due by now, or soon. One that the system does not
     /// send is not missed: the kernel programs count what leaves.
     pub(super) fn send(
         &mut self,
-        now: Nanos,
         homes: &BTreeMap<u32, Home>,
         kernel: &mut FastKernel,
     ) -> Result<()> {
+        let now = monotonic_ns()?;
         // What is due next can wait.
         if self.deadline().is_none_or(|due| due > now) {
             return Ok(());

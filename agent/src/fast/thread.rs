@@ -132,9 +132,8 @@ impl Thread {
     fn turn(&mut self) -> Result<()> {
         let due = self.deadline();
         self.clock.wait(due, &self.bell)?;
-        let now = monotonic_ns()?;
-        self.lateness.woke(due, now);
-        self.probe()?;
+        self.lateness.woke(due, monotonic_ns()?);
+        self.sessions.send(&self.homes, &mut self.kernel)?;
         while let Some(record) = self.kernel.next_event()? {
             self.take(&record)?;
         }
@@ -275,15 +274,10 @@ impl Thread {
             if let Err(error) = self.happened(id, event) {
                 error!(router = %id, "fast path: {error:#}");
             }
-            if let Err(error) = self.probe() {
+            if let Err(error) = self.sessions.send(&self.homes, &mut self.kernel) {
                 error!("fast path: {error:#}");
             }
         }
-    }
-
-    fn probe(&mut self) -> Result<()> {
-        let now = monotonic_ns()?;
-        self.sessions.send(now, &self.homes, &mut self.kernel)
     }
 
     /// Something happened to a router: has it decided upon and done.

@@ -8,8 +8,8 @@ use lab::link;
 use lab::netns::Namespace;
 use lab::process;
 use lab::router::{HA, INNER};
+use lab::segment;
 use std::fmt::Write;
-use std::fs;
 
 /// What the names of each host's ports begin with, at the switch.
 const HOSTS: [&str; 2] = ["first", "second"];
@@ -25,15 +25,9 @@ pub(crate) struct Own {
 impl Own {
     /// Makes them, and a link of the client's to each.
     pub(crate) fn new(client: &Namespace, count: usize) -> Result<Self> {
-        let switch = Namespace::new("switch")?;
-        // Without IPv6 the bridges never send anything of their own.
-        switch.run(|| {
-            let setting = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
-            fs::write(setting, "1").with_context(|| format!("write {setting}"))
-        })?;
         let mut own = Self {
             hosts: [Vec::new(), Vec::new()],
-            switch,
+            switch: segment::switch("switch")?,
         };
         let numbers: Vec<usize> = (0..count).collect();
         for numbers in numbers.chunks(AT_ONCE) {
