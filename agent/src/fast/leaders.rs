@@ -7,6 +7,9 @@
 //! | is silent, but another one has answered since             | the first that does |
 //! | is gone, or goes, or nobody does                          | the first that does |
 //!
+//! A silence of the one that leads is told for all of them, unless another one shows at that
+//! moment that the host lives.
+//!
 //! So one whose link alone is cut does not speak for a host that lives, and what is
 //! silent is still spoken for while the routers of the others take over.
 
@@ -77,6 +80,13 @@ pub(super) fn led<K: Ord + Copy>(candidates: &[Candidate<K>]) -> BTreeMap<K, K> 
         .collect()
 }
 
+/// Whether a host lives that answered one session at that time, and whose first probe that is
+/// missed by another one left then: answers may be on their way for this long, and come after
+/// the host's end.
+pub(super) const fn shows_life(answered_ns: Nanos, lost_ns: Nanos, way_ns: Nanos) -> bool {
+    answered_ns > lost_ns.saturating_add(way_ns)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +145,13 @@ mod tests {
             ..up(1, 0)
         };
         assert_eq!(pairs(&[silent, up(2, 90), up(3, 90)]), [(3, 2)]);
+    }
+
+    #[test]
+    fn only_an_answer_that_left_after_the_loss_shows_life() {
+        assert!(!shows_life(90, 100, 5));
+        assert!(!shows_life(105, 100, 5), "on its way then");
+        assert!(shows_life(106, 100, 5));
     }
 
     #[test]

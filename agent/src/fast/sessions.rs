@@ -31,7 +31,7 @@ use crate::report::clock::monotonic_ns;
 
 use super::budget::Budget;
 use super::home::Home;
-use super::leaders::{Candidate, led};
+use super::leaders::{Candidate, led, shows_life};
 use super::peer::{Peer, PeerKey, User, Wish};
 use super::probe::{ProbeFrame, Question};
 use super::schedule::{Schedule, Turn};
@@ -46,6 +46,9 @@ const PATIENCE_NS: Nanos = SECOND;
 
 /// One that is led is looked at each so many reviews.
 const LED_REVIEWS: u32 = 10;
+
+/// How long a takeover takes where hundreds follow each other, at most.
+const TAKEOVER_NS: Nanos = 1_000_000;
 
 /// A probe leaves early by up to this part of its interval where the thread is awake
 /// anyway: far less than what makes it one that left out of time.
@@ -139,6 +142,55 @@ impl Sessions {
     /// all that speaks against the peer would count no longer.
     pub(super) fn suspicious(&self, number: u32) -> Vec<RouterId> {
         self.spoken_for(number, Peer::is_mute)
+    }
+
+    /// Those of them that are told of its silence: all, unless its host has answered another
+    /// session since. Then a part of the network is lost, not the host, and it speaks for its own
+    /// alone.
+    pub(super) fn silenced(&self, number: u32, kernel: &FastKernel) -> Result<Vec<RouterId>> {
+        let lives = self.has_answered_another(number, kernel)?;
+        Ok(self.spoken_for(number, |_| !lives))
+    }
+
+    fn has_answered_another(&self, number: u32, kernel: &FastKernel) -> Result<bool> {
+        let key = self.by_number.get(&number);
+        let peer = key.and_then(|key| self.peers.get(key));
+        let (Some(peer), Some(session)) = (peer, kernel.session(number)?) else {
+            return Ok(false);
+        };
+        let way_ns = session.worst_ns.max(session.worst_before_ns);
+        let way_ns = way_ns.max(peer.interval_ns);
+        for led in self.peers.values().filter(|it| it.leader.as_ref() == key) {
+            let other = kernel.session(led.number)?;
+            if other.is_some_and(|it| shows_life(it.answered_ns, session.first_ns, way_ns)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Those that the session with this number leads have each asked in vain, too, or do so now,
+    /// and then they are not probed while routers are taken over, unless one asks for it: with
+    /// hundreds of them that took a third of the time.
+    pub(super) fn rest(&mut self, number: u32, now: Nanos, kernel: &FastKernel) -> Result<()> {
+        let leader = self.by_number.get(&number);
+        let mut led = Vec::new();
+        for (key, peer) in &self.peers {
+            if leader.is_some() && peer.leader.as_ref() == leader {
+                let session = kernel.session(peer.number)?;
+                let asked = session.is_some_and(|session| session.first_ns != 0);
+                led.push((*key, peer.turn(), asked));
+            }
+        }
+        let until = now.saturating_add(TAKEOVER_NS.saturating_mul(led.len() as Nanos));
+        for (place, (key, turn, asked)) in led.into_iter().enumerate() {
+            let rested = until.saturating_add(Budget::alone(place));
+            self.due.set(key, if asked { rested } else { now }, turn);
+            if let Some(peer) = self.peers.get_mut(&key) {
+                peer.brisk = false;
+            }
+        }
+        Ok(())
     }
 
     fn spoken_for(&self, number: u32, counts: impl Fn(&Peer) -> bool) -> Vec<RouterId> {

@@ -143,9 +143,7 @@ impl Thread {
         let now = monotonic_ns()?;
         self.pass(now)?;
         while let Some(session) = self.stale.take(now) {
-            for id in self.sessions.users(session) {
-                self.happened(&id, Event::Silent)?;
-            }
+            self.peer_is_silent(session, now)?;
         }
         if !self.routers.is_empty() && now >= self.review_at {
             self.review_at = now + REVIEW_NS;
@@ -192,14 +190,14 @@ impl Thread {
                 Event::Silent if self.is_put_off(record, now) => return Ok(()),
                 _ => {}
             }
-            let users = match event {
-                Event::Suspect => self.sessions.suspicious(record.session),
-                _ => self.sessions.users(record.session),
-            };
-            let many = users.len() >= MANY && event == Event::Silent;
-            self.signs.is_pressed.store(many, Ordering::Relaxed);
-            self.happened_to_each(&users, event);
-            self.signs.is_pressed.store(false, Ordering::Relaxed);
+            match event {
+                Event::Suspect => {
+                    let users = self.sessions.suspicious(record.session);
+                    self.happened_to_each(&users, event);
+                }
+                Event::Silent => self.peer_is_silent(record.session, now)?,
+                _ => self.happened_to_each(&self.sessions.users(record.session), event),
+            }
             return Ok(());
         }
         let Some(id) = self.by_key.get(&router_of(record)).cloned() else {
@@ -220,6 +218,20 @@ impl Thread {
             self.keep_leftovers(&id, now)?;
         }
         self.choose_peer(&id, now)
+    }
+
+    /// The verdict on a session is that its peer is silent, as of now.
+    fn peer_is_silent(&mut self, session: u32, now: Nanos) -> Result<()> {
+        let users = self.sessions.silenced(session, &self.kernel)?;
+        if users.len() < MANY {
+            self.happened_to_each(&users, Event::Silent);
+            return Ok(());
+        }
+        self.sessions.rest(session, now, &self.kernel)?;
+        self.signs.is_pressed.store(true, Ordering::Relaxed);
+        self.happened_to_each(&users, Event::Silent);
+        self.signs.is_pressed.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether a verdict comes too late to count as it is; that is told.
