@@ -4,7 +4,7 @@
 //! milliseconds by one pair of hosts, those that take seconds by `--pairs` at the same time, each
 //! in namespaces of its own. Then all peers are watched side by side for `--minutes` under each
 //! load, and each alone with `--routers`. Writes `target/bench/peers.json` and, with `--readme`,
-//! the README's table and its picture.
+//! the README's tables of what was measured, and the picture.
 
 use crate::peers::cycle::Measured;
 use crate::peers::peer::{PEERS, Peer};
@@ -17,7 +17,7 @@ use lab::interrupt;
 use lab::process::output;
 use serde_json::{Value, json};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ struct Options {
     /// Only the peers whose keys contain this
     #[arg(long, default_value = "")]
     only: String,
-    /// Write the README's table and its picture
+    /// Write the README's tables of what is measured, and the picture
     #[arg(long)]
     readme: bool,
 }
@@ -119,8 +119,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let picture = picture::draw(&found.measured)?;
     fs::write(file.with_file_name("peers.svg"), &picture).context("write peers.svg")?;
     if options.readme {
-        let text = found.markdown(&peers, options.cycles, &told(&facts))?;
-        write_readme(&text, &picture)?;
+        let readme = top().join("README.md");
+        let text = fs::read_to_string(&readme).context("read README.md")?;
+        let text = found.put(text, &peers, options.cycles, &told(&facts))?;
+        fs::write(&readme, text).context("write README.md")?;
+        if !found.measured.is_empty() {
+            let file = top().join("tests/bin/bench/peers/outage.svg");
+            fs::write(file, &picture).context("write the picture")?;
+        }
     }
     Ok(if findings.faults.is_empty() {
         ExitCode::SUCCESS
@@ -233,11 +239,7 @@ fn told(facts: &Value) -> String {
     )
 }
 
-fn write_readme(table: &str, picture: &str) -> Result<()> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let readme = top.join("README.md");
-    let text = fs::read_to_string(&readme).context("read README.md")?;
-    fs::write(&readme, table::put(&text, table)?).context("write README.md")?;
-    let file = top.join("tests/bin/bench/peers/outage.svg");
-    fs::write(&file, picture).context("write the picture")
+/// The project's top folder.
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

@@ -1,4 +1,5 @@
-//! What was found, as the table of the README, which is written by nothing else.
+//! What was found, as the two tables of the README, which are written by nothing else: one by one
+//! router, one by many. Each says when and by which command it was made.
 
 use crate::peers::calm::Calm;
 use crate::peers::crowd::Crowd;
@@ -8,8 +9,10 @@ use crate::peers::peer::Peer;
 use anyhow::{Context, Result};
 use std::fmt::Write;
 
-const BEGIN: &str = "<!-- peers:begin -->\n";
-const END: &str = "<!-- peers:end -->\n";
+/// Where the table of outages is.
+const OUTAGES: &str = "peers";
+/// Where that of many routers is.
+const MANY: &str = "many";
 /// Where the configurations are, seen from the README.
 const FOLDER: &str = "tests/bin/bench/peers";
 
@@ -28,9 +31,29 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// A row for each peer; `cycles` faults of each kind were wanted.
-    pub(crate) fn markdown(&self, peers: &[&Peer], cycles: usize, told: &str) -> Result<String> {
-        let mut text = format!("{told}\n\n{PICTURE}\n\n| outage, median / worst ms |");
+    /// The README with the tables of what was measured instead of those that it had; `cycles`
+    /// faults of each kind were wanted.
+    pub(crate) fn put(
+        &self,
+        readme: String,
+        peers: &[&Peer],
+        cycles: usize,
+        told: &str,
+    ) -> Result<String> {
+        let mut readme = readme;
+        if !self.measured.is_empty() {
+            let table = self.outages(peers, cycles)?;
+            readme = put(&readme, OUTAGES, &format!("{told}\n\n{PICTURE}\n\n{table}"))?;
+        }
+        if !self.crowds.is_empty() {
+            let table = self.many(peers)?;
+            readme = put(&readme, MANY, &format!("{told}\n\n{table}"))?;
+        }
+        Ok(readme)
+    }
+
+    fn outages(&self, peers: &[&Peer], cycles: usize) -> Result<String> {
+        let mut text = "| outage, median / worst ms |".to_owned();
         for fault in FAULTS {
             write!(text, " {} |", fault.name())?;
         }
@@ -53,7 +76,13 @@ impl Found {
             writeln!(text, " {} |", or_dash(&counts.join(" / ")))?;
         }
         text += &self.loads();
-        text += "\n| all processes of a backup: CPU %, memory MB; power cut, median / worst ms |";
+        Ok(text)
+    }
+
+    fn many(&self, peers: &[&Peer]) -> Result<String> {
+        let mut text =
+            "| all processes of a backup: CPU %, memory MB; power cut, median / worst ms |"
+                .to_owned();
         let mut sizes: Vec<_> = self.crowds.iter().map(|it| it.routers).collect();
         sizes.sort_unstable();
         sizes.dedup();
@@ -138,15 +167,16 @@ fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
-/// The README with `table` between the two marks.
-pub(crate) fn put(readme: &str, table: &str) -> Result<String> {
+/// The README with `table` between the two marks of that name.
+fn put(readme: &str, name: &str, table: &str) -> Result<String> {
+    let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- {name}:{edge} -->\n"));
     let (before, rest) = readme
-        .split_once(BEGIN)
-        .context("README.md: no <!-- peers:begin -->")?;
+        .split_once(&begin)
+        .with_context(|| format!("README.md: no {begin}"))?;
     let (_, after) = rest
-        .split_once(END)
-        .context("README.md: no <!-- peers:end --> after it")?;
-    Ok(format!("{before}{BEGIN}{table}{END}{after}"))
+        .split_once(&end)
+        .with_context(|| format!("README.md: no {end} after {begin}"))?;
+    Ok(format!("{before}{begin}{table}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -190,27 +220,49 @@ mod tests {
                 outage: Some(Spread::of([20.0, 3_000.0])),
             }],
         };
-        let text = found.markdown(&[&PEERS[1], &PEERS[2]], 4, "told").unwrap();
-        assert!(text.starts_with("told\n"));
+        let text = found.outages(&[&PEERS[1], &PEERS[2]], 4).unwrap();
         assert!(text.contains(
             "(tests/bin/bench/peers/keepalived-1s.conf) | - | 5.0 / 3000, moved after 2500 (3 times only) | - | - | 3 |\n"
         ));
         assert!(
             text.contains("(tests/bin/bench/peers/keepalived-bfd.conf) | - | - | - | - | - |\n")
         );
-        assert!(text.contains("| keepalived, v3, 1 s | 1.50, 9; 20.0 / 3000 |\n"));
         assert!(
             text.contains("\nFalse failovers: in 60 s of each of nothing, all side by side.\n")
         );
+        let text = found.many(&[&PEERS[1], &PEERS[2]]).unwrap();
+        assert!(text.contains("| keepalived, v3, 1 s | 1.50, 9; 20.0 / 3000 |\n"));
+        assert!(text.contains("| keepalived, v3, 1 s, its BFD | - |\n"));
     }
 
     #[test]
-    fn only_what_is_between_the_marks_is_replaced() {
-        let readme = format!("a\n{BEGIN}old\n{END}b\n");
+    fn only_what_is_between_the_marks_of_what_was_measured_is_replaced() {
+        let marked =
+            |name, text: &str| format!("<!-- {name}:begin -->\n{text}<!-- {name}:end -->\n");
+        let readme = |many: &str| {
+            let [outages, many] = [marked(OUTAGES, "old\n"), marked(MANY, many)];
+            format!("a\n{outages}b\n{many}c\n")
+        };
+        let found = Found {
+            measured: Vec::new(),
+            calm: Vec::new(),
+            calm_error: None,
+            crowds: vec![Crowd {
+                peer: &PEERS[1],
+                routers: 1,
+                held: Err(anyhow::anyhow!("not watched")),
+                outage: None,
+            }],
+        };
+        let table = found.many(&[&PEERS[1]]).unwrap();
         assert_eq!(
-            put(&readme, "new\n").unwrap(),
-            format!("a\n{BEGIN}new\n{END}b\n")
+            found.put(readme("old\n"), &[&PEERS[1]], 4, "told").unwrap(),
+            readme(&format!("told\n\n{table}"))
         );
-        assert!(put("a\n", "new\n").is_err());
+        assert!(
+            found
+                .put("a\n".to_owned(), &[&PEERS[1]], 4, "told")
+                .is_err()
+        );
     }
 }
