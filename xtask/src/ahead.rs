@@ -1,10 +1,11 @@
-//! What the later parts of the tests need from Debian, got while the first ones compile: downloads
+//! What the later parts of the tests need from elsewhere, got while the first ones compile: downloads
 //! and unpacking leave a processor idle, and so do compilers.
 
 use std::thread::{Scope, ScopedJoinHandle};
 
 use anyhow::Result;
 
+use crate::dist::package;
 use crate::kernel;
 use crate::machine;
 use crate::process::step;
@@ -44,6 +45,9 @@ fn provide(project: &Project, parts: &[Part]) -> Result<()> {
     }
     if parts.contains(&Part::Kernels) {
         kernel::provide(project)?;
+    }
+    if parts.contains(&Part::Integration) {
+        package::provide(project)?;
     }
     Ok(())
 }

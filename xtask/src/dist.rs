@@ -4,7 +4,7 @@
 //! need the very same one at run time to look up a group by name (NSS); a static musl
 //! would look into /etc/group only, where groups of a directory service are not.
 
-mod package;
+pub(crate) mod package;
 mod stage;
 mod tarball;
 

@@ -14,12 +14,12 @@ const VERSION: &str = "3.8.0";
 
 /// Packs what was built.
 pub(super) fn pack(dist: &Dist<'_>) -> Result<PathBuf> {
-    let tool = provision(dist.project)?;
+    let tool = provide(dist.project)?;
     let mut deb = Command::new(tool);
     // Called as a cargo subcommand is.
     deb.args(["deb", "--package", "keepfast", "--no-build"]);
     if !dist.is_release() {
-        deb.args(["--profile", "dev"]);
+        deb.args(["--profile", "dev", "--fast"]);
     }
     deb.arg("--output").arg(&dist.output);
     deb.current_dir(&dist.project.root)
@@ -31,7 +31,7 @@ pub(super) fn pack(dist: &Dist<'_>) -> Result<PathBuf> {
 }
 
 /// cargo-deb, built into the target folder once.
-fn provision(project: &Project) -> Result<PathBuf> {
+pub(crate) fn provide(project: &Project) -> Result<PathBuf> {
     let root = project.target.join(format!("tools/cargo-deb-{VERSION}"));
     let tool = root.join("bin/cargo-deb");
     if works(&tool) {
