@@ -12,6 +12,8 @@ use clap::ValueEnum;
 use crate::project::Project;
 use crate::test::Counts;
 
+pub(crate) use subset::ONLY_THERE;
+
 /// A kernel of Debian's.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kernel {

@@ -13,6 +13,10 @@ pub(super) struct Group {
     pub(super) tests: &'static [&'static str],
 }
 
+/// Part of the names of tests that are run on these kernels alone, and not on the machine itself,
+/// which has quicker ones of the same things.
+pub(crate) const ONLY_THERE: &str = "slow::";
+
 /// Run on every kernel.
 pub(super) const SUBSET: &[Group] = &[
     // The verifier accepts all programs, and maps have their types: each kernel has another
@@ -67,4 +71,21 @@ pub(super) const SUBSET: &[Group] = &[
 /// How many tests these are.
 pub(super) fn size(groups: &[Group]) -> u64 {
     groups.iter().map(|group| group.tests.len() as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn what_is_run_there_alone_is_run_there() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tests/takeover/slow.rs");
+        let written = fs::read_to_string(file).unwrap().matches("#[test]").count();
+        let names = SUBSET.iter().flat_map(|group| group.tests);
+        let run = names.filter(|name| name.starts_with(ONLY_THERE)).count();
+        assert!(run > 0);
+        assert_eq!(run, written);
+    }
 }
