@@ -80,9 +80,9 @@ pub(super) fn led<K: Ord + Copy>(candidates: &[Candidate<K>]) -> BTreeMap<K, K> 
         .collect()
 }
 
-/// Whether a host lives that answered one session at that time, and whose first probe that is
-/// missed by another one left then: answers may be on their way for this long, and come after
-/// the host's end.
+/// Whether an answer to one session shows that the host lives whose answers another session has
+/// missed since its probe of `lost_ns`: what was on its way for `way_ns` may come after the
+/// host's end.
 pub(super) const fn shows_life(answered_ns: Nanos, lost_ns: Nanos, way_ns: Nanos) -> bool {
     answered_ns > lost_ns.saturating_add(way_ns)
 }

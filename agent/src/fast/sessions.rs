@@ -62,6 +62,15 @@ pub(super) struct Missed {
     pub(super) silent: bool,
 }
 
+/// A session that another one leads, as it is when that one's peer is silent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Led {
+    key: PeerKey,
+    answered_ns: Nanos,
+    /// Its last probe, or several, have no answer.
+    asks_in_vain: bool,
+}
+
 /// All sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
@@ -144,53 +153,59 @@ impl Sessions {
         self.spoken_for(number, Peer::is_mute)
     }
 
-    /// Those of them that are told of its silence: all, unless its host has answered another
-    /// session since. Then a part of the network is lost, not the host, and it speaks for its own
+    /// Those of them that are told of its silence: all, unless its host has answered one of the
+    /// `led` since. Then a part of the network is lost, not the host, and it speaks for its own
     /// alone.
-    pub(super) fn silenced(&self, number: u32, kernel: &FastKernel) -> Result<Vec<RouterId>> {
-        let lives = self.has_answered_another(number, kernel)?;
+    pub(super) fn silenced(
+        &self,
+        number: u32,
+        led: &[Led],
+        kernel: &FastKernel,
+    ) -> Result<Vec<RouterId>> {
+        let key = self.by_number.get(&number);
+        let peer = key.and_then(|key| self.peers.get(key));
+        let lives = match (peer, kernel.session(number)?) {
+            (Some(peer), Some(session)) => {
+                let way_ns = session.worst_ns.max(session.worst_before_ns);
+                let way_ns = way_ns.max(peer.interval_ns);
+                led.iter()
+                    .any(|it| shows_life(it.answered_ns, session.first_ns, way_ns))
+            }
+            _ => false,
+        };
         Ok(self.spoken_for(number, |_| !lives))
     }
 
-    fn has_answered_another(&self, number: u32, kernel: &FastKernel) -> Result<bool> {
-        let key = self.by_number.get(&number);
-        let peer = key.and_then(|key| self.peers.get(key));
-        let (Some(peer), Some(session)) = (peer, kernel.session(number)?) else {
-            return Ok(false);
+    /// Those that the session with this number leads, and how they are.
+    pub(super) fn look_at_led(&self, number: u32, kernel: &FastKernel) -> Result<Vec<Led>> {
+        let Some(leader) = self.by_number.get(&number) else {
+            return Ok(Vec::new());
         };
-        let way_ns = session.worst_ns.max(session.worst_before_ns);
-        let way_ns = way_ns.max(peer.interval_ns);
-        for led in self.peers.values().filter(|it| it.leader.as_ref() == key) {
-            let other = kernel.session(led.number)?;
-            if other.is_some_and(|it| shows_life(it.answered_ns, session.first_ns, way_ns)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let look = |(key, peer): (&PeerKey, &Peer)| {
+            let session = kernel.session(peer.number)?.unwrap_or(Session::UNKNOWN);
+            Ok(Led {
+                key: *key,
+                answered_ns: session.answered_ns,
+                asks_in_vain: session.first_ns != 0,
+            })
+        };
+        self.led_by(leader).map(look).collect()
     }
 
-    /// Those that the session with this number leads have each asked in vain, too, or do so now,
-    /// and then they are not probed while routers are taken over, unless one asks for it: with
-    /// hundreds of them that took a third of the time.
-    pub(super) fn rest(&mut self, number: u32, now: Nanos, kernel: &FastKernel) -> Result<()> {
-        let leader = self.by_number.get(&number);
-        let mut led = Vec::new();
-        for (key, peer) in &self.peers {
-            if leader.is_some() && peer.leader.as_ref() == leader {
-                let session = kernel.session(peer.number)?;
-                let asked = session.is_some_and(|session| session.first_ns != 0);
-                led.push((*key, peer.turn(), asked));
-            }
-        }
+    /// Those of the `led` that have not asked in vain do so now; then none of them is probed
+    /// while routers are taken over, unless one asks for it: with hundreds of them that took a
+    /// third of the time.
+    pub(super) fn rest(&mut self, led: &[Led], now: Nanos) {
         let until = now.saturating_add(TAKEOVER_NS.saturating_mul(led.len() as Nanos));
-        for (place, (key, turn, asked)) in led.into_iter().enumerate() {
+        for (place, it) in led.iter().enumerate() {
+            let Some(peer) = self.peers.get_mut(&it.key) else {
+                continue;
+            };
+            peer.brisk = false;
             let rested = until.saturating_add(Budget::alone(place));
-            self.due.set(key, if asked { rested } else { now }, turn);
-            if let Some(peer) = self.peers.get_mut(&key) {
-                peer.brisk = false;
-            }
+            let due = if it.asks_in_vain { rested } else { now };
+            self.due.set(it.key, due, peer.turn());
         }
-        Ok(())
     }
 
     fn spoken_for(&self, number: u32, counts: impl Fn(&Peer) -> bool) -> Vec<RouterId> {
@@ -198,7 +213,7 @@ impl Sessions {
             return Vec::new();
         };
         let own = self.peers.get(key).filter(|peer| !peer.is_mute());
-        let led = self.peers.values().filter(|it| it.leader == Some(*key));
+        let led = self.led_by(key).map(|(_, peer)| peer);
         let all = own.into_iter().chain(led.filter(|peer| counts(peer)));
         let users = all.flat_map(|peer| &peer.users);
         users.map(|user| user.id.clone()).collect()
@@ -269,7 +284,12 @@ impl Sessions {
     }
 
     fn leads(&self, key: &PeerKey) -> bool {
-        self.peers.values().any(|it| it.leader == Some(*key))
+        self.led_by(key).next().is_some()
+    }
+
+    fn led_by(&self, leader: &PeerKey) -> impl Iterator<Item = (&PeerKey, &Peer)> {
+        let leader = Some(*leader);
+        self.peers.iter().filter(move |it| it.1.leader == leader)
     }
 
     fn end(&mut self, key: &PeerKey, kernel: &mut FastKernel) -> Result<()> {

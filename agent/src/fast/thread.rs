@@ -222,12 +222,13 @@ impl Thread {
 
     /// The verdict on a session is that its peer is silent, as of now.
     fn peer_is_silent(&mut self, session: u32, now: Nanos) -> Result<()> {
-        let users = self.sessions.silenced(session, &self.kernel)?;
+        let led = self.sessions.look_at_led(session, &self.kernel)?;
+        let users = self.sessions.silenced(session, &led, &self.kernel)?;
         if users.len() < MANY {
             self.happened_to_each(&users, Event::Silent);
             return Ok(());
         }
-        self.sessions.rest(session, now, &self.kernel)?;
+        self.sessions.rest(&led, now);
         self.signs.is_pressed.store(true, Ordering::Relaxed);
         self.happened_to_each(&users, Event::Silent);
         self.signs.is_pressed.store(false, Ordering::Relaxed);

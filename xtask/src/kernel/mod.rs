@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use crate::project::Project;
 use crate::test::Counts;
 
-pub(crate) use subset::ONLY_THERE;
+pub(crate) use subset::only_there;
 
 /// A kernel of Debian's.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

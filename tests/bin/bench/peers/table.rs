@@ -1,5 +1,5 @@
-//! What was found, as the two tables of the README, which are written by nothing else: one by one
-//! router, one by many. Each says when and by which command it was made.
+//! What was found, as the two tables of the README, which are written by nothing else: one of a
+//! single router, one of many. Each says when and by which command it was made.
 
 use crate::peers::calm::Calm;
 use crate::peers::crowd::Crowd;
@@ -35,12 +35,11 @@ impl Found {
     /// faults of each kind were wanted.
     pub(crate) fn put(
         &self,
-        readme: String,
+        mut readme: String,
         peers: &[&Peer],
         cycles: usize,
         told: &str,
     ) -> Result<String> {
-        let mut readme = readme;
         if !self.measured.is_empty() {
             let table = self.outages(peers, cycles)?;
             readme = put(&readme, OUTAGES, &format!("{told}\n\n{PICTURE}\n\n{table}"))?;
